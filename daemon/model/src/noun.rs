@@ -30,7 +30,6 @@ macro_rules! noun {
             #[allow(unused_mut, unused_variables, clippy::len_zero)]
             fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> ::core::result::Result<S::Ok, S::Error> {
                 use ::serde::ser::SerializeMap as _;
-                use $crate::field::Field as _;
                 let human = serializer.is_human_readable();
                 let count = 0usize $(+ usize::from($crate::noun!(@write human, self.$field $(, $flag)?)))*;
                 let mut map = serializer.serialize_map(Some(count))?;
@@ -72,15 +71,14 @@ macro_rules! noun {
 
         impl $crate::field::Field for $name {
             fn is_zero(&self) -> bool {
-                use $crate::field::Field as _;
-                true $(&& self.$field.is_zero())*
+                true $(&& $crate::field::Field::is_zero(&self.$field))*
             }
         }
     )*};
-    (@write $human:ident, $self:ident . $field:ident) => { ($human || !$self.$field.is_zero()) };
-    (@write $human:ident, $self:ident . $field:ident, empty) => { ($human || !$self.$field.is_zero()) };
-    (@write $human:ident, $self:ident . $field:ident, omit) => { (!$self.$field.is_zero()) };
-    (@write $human:ident, $self:ident . $field:ident, stored) => { (!$human && !$self.$field.is_zero()) };
+    (@write $human:ident, $self:ident . $field:ident) => { ($human || !$crate::field::Field::is_zero(&$self.$field)) };
+    (@write $human:ident, $self:ident . $field:ident, empty) => { ($human || !$crate::field::Field::is_zero(&$self.$field)) };
+    (@write $human:ident, $self:ident . $field:ident, omit) => { (!$crate::field::Field::is_zero(&$self.$field)) };
+    (@write $human:ident, $self:ident . $field:ident, stored) => { (!$human && !$crate::field::Field::is_zero(&$self.$field)) };
     (@wrap $self:ident . $field:ident) => { $crate::field::Written(&$self.$field) };
     (@wrap $self:ident . $field:ident, empty) => { $self.$field };
     (@wrap $self:ident . $field:ident, omit) => { $crate::field::Written(&$self.$field) };

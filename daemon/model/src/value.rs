@@ -268,7 +268,8 @@ impl Time {
         let (seconds, nanos) = (self.0.div_euclid(NANOS), self.0.rem_euclid(NANOS));
         let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
         let (year, month, day) = civil_from_days(days);
-        let mut text = format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60);
+        let mut text =
+            format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60);
         if nanos != 0 {
             let fraction = format!("{nanos:09}");
             text.push('.');
@@ -282,7 +283,10 @@ impl Time {
         let bytes = text.as_bytes();
         let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i64>().ok();
         let separators = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
-        if bytes.len() < 20 || separators.iter().any(|&(at, c)| bytes[at] != c) || !matches!(bytes[10], b'T' | b't' | b' ') {
+        if bytes.len() < 20
+            || separators.iter().any(|&(at, c)| bytes[at] != c)
+            || !matches!(bytes[10], b'T' | b't' | b' ')
+        {
             return None;
         }
         let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
@@ -346,7 +350,11 @@ impl fmt::Debug for Time {
 }
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() { serializer.serialize_str(&self.to_rfc3339()) } else { serializer.serialize_i64(self.0) }
+        if serializer.is_human_readable() {
+            serializer.serialize_str(&self.to_rfc3339())
+        } else {
+            serializer.serialize_i64(self.0)
+        }
     }
 }
 impl<'de> Deserialize<'de> for Time {
@@ -355,7 +363,9 @@ impl<'de> Deserialize<'de> for Time {
             return i64::deserialize(deserializer).map(Self);
         }
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse_rfc3339(&text).ok_or_else(|| D::Error::custom(format_args!("invalid time {text:?}; RFC 3339 is expected, such as 2026-11-21T03:11:00Z")))
+        Self::parse_rfc3339(&text).ok_or_else(|| {
+            D::Error::custom(format_args!("invalid time {text:?}; RFC 3339 is expected, such as 2026-11-21T03:11:00Z"))
+        })
     }
 }
 impl Field for Time {
@@ -540,7 +550,11 @@ fn deserialize_uuid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 1
             v.try_into().map_err(|_| E::custom("an id of 16 bytes is expected"))
         }
     }
-    if deserializer.is_human_readable() { deserializer.deserialize_str(Visitor) } else { deserializer.deserialize_bytes(Visitor) }
+    if deserializer.is_human_readable() {
+        deserializer.deserialize_str(Visitor)
+    } else {
+        deserializer.deserialize_bytes(Visitor)
+    }
 }
 
 #[cfg(test)]
@@ -568,7 +582,9 @@ mod tests {
 
     #[test]
     fn times_survive_the_api_and_the_calendar() {
-        for text in ["2026-11-21T03:11:00.807485206Z", "2026-11-21T03:02:10Z", "2024-02-29T23:59:59Z", "0001-01-01T00:00:00Z"] {
+        for text in
+            ["2026-11-21T03:11:00.807485206Z", "2026-11-21T03:02:10Z", "2024-02-29T23:59:59Z", "0001-01-01T00:00:00Z"]
+        {
             assert_eq!(Time::parse_rfc3339(text).unwrap().to_rfc3339(), text);
         }
         assert_eq!(Time::parse_rfc3339("2026-11-21T05:02:10+02:00").unwrap().to_rfc3339(), "2026-11-21T03:02:10Z");

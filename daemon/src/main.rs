@@ -1,0 +1,3 @@
+//! The nomadd binary.
+
+fn main() {}
