@@ -4,6 +4,7 @@
 //! `crate::canonicalize` makes the canonical `crate::Job` that servers keep.
 
 mod connect;
+mod defaults;
 mod group;
 mod job;
 mod resources;
