@@ -2,13 +2,13 @@
 //!
 //! The job is referred to by id and version and joined when the API answers (`AllocationView`).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::deployment::AllocDeploymentStatus;
 use crate::metric::AllocationMetric;
 use crate::noun;
 use crate::resources::AllocatedResources;
+use crate::small_map::SmallMap;
 use crate::spec::DNSConfig;
 use crate::task_state::TaskState;
 use crate::value::{AllocationId, DeploymentId, Duration, EvaluationId, NodeId, Text, Time};
@@ -49,7 +49,7 @@ noun! {
         pub previous_allocation: AllocationId = "PreviousAllocation" [omit],
         pub reschedule_tracker: Option<Box<RescheduleTracker>> = "RescheduleTracker" [omit],
         pub task_group: Text = "TaskGroup",
-        pub task_states: BTreeMap<Text, TaskState> = "TaskStates",
+        pub task_states: SmallMap<Text, TaskState> = "TaskStates",
     }
 
     /// The network that an allocation got.

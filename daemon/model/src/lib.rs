@@ -5,6 +5,7 @@
 
 pub mod field;
 mod noun;
+pub mod small_map;
 pub mod value;
 
 pub mod agent;
@@ -19,6 +20,7 @@ pub mod plan;
 pub mod registration;
 pub mod request;
 pub mod resources;
+pub mod secret;
 pub mod service;
 pub mod spec;
 pub mod stub;
@@ -42,7 +44,9 @@ pub use plan::*;
 pub use registration::*;
 pub use request::*;
 pub use resources::*;
+pub use secret::SecretId;
 pub use service::*;
+pub use small_map::SmallMap;
 pub use stub::*;
 pub use submission::*;
 pub use summary::*;

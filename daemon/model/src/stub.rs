@@ -8,6 +8,7 @@ use crate::deployment::AllocDeploymentStatus;
 use crate::node::{DrainMetadata, DriverInfo, NodeReservedResources, NodeResources};
 use crate::noun;
 use crate::resources::AllocatedResources;
+use crate::small_map::SmallMap;
 use crate::summary::JobSummary;
 use crate::task_state::TaskState;
 use crate::value::{AllocationId, EvaluationId, NodeId, Text};
@@ -42,7 +43,7 @@ noun! {
         pub preempted_by_allocation: AllocationId = "PreemptedByAllocation",
         pub reschedule_tracker: Option<Box<RescheduleTracker>> = "RescheduleTracker",
         pub task_group: Text = "TaskGroup",
-        pub task_states: BTreeMap<Text, TaskState> = "TaskStates",
+        pub task_states: SmallMap<Text, TaskState> = "TaskStates",
     }
 
     /// A job in a list.

@@ -3,13 +3,12 @@
 //! An event is kept as kind, time and details; the many legacy fields and the sentence that people read are made when
 //! the API writes it, so that a million allocations stay small.
 
-use std::collections::BTreeMap;
-
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::field::Field;
 use crate::noun;
+use crate::small_map::SmallMap;
 use crate::value::{Duration, Text, Time};
 use crate::word::{TaskEventKind, TaskStatus};
 
@@ -29,12 +28,12 @@ noun! {
     pub struct StoredTaskEvent {
         pub kind: TaskEventKind = "Type",
         pub time: Time = "Time",
-        pub details: BTreeMap<Text, Text> = "Details",
+        pub details: SmallMap<Text, Text> = "Details",
     }
 
     /// The API's form of an event, with the fields that old clients read.
     pub struct TaskEventView {
-        pub details: BTreeMap<Text, Text> = "Details" [empty],
+        pub details: SmallMap<Text, Text> = "Details" [empty],
         pub disk_limit: i64 = "DiskLimit",
         pub display_message: String = "DisplayMessage",
         pub download_error: Text = "DownloadError",
@@ -68,7 +67,7 @@ pub struct TaskEvent {
     pub kind: TaskEventKind,
     /// When.
     pub time: Time,
-    details: Option<Box<BTreeMap<Text, Text>>>,
+    details: Option<Box<SmallMap<Text, Text>>>,
 }
 
 /// The keys of `TaskEvent::details`, as Nomad names them.
