@@ -57,7 +57,7 @@ noun! {
         pub prohibit_overlap: bool = "ProhibitOverlap",
         pub spec: String = "Spec",
         pub spec_type: String = "SpecType",
-        pub specs: Vec<String> = "Specs",
+        pub specs: Vec<String> = "Specs" [empty],
         pub time_zone: String = "TimeZone",
     }
 

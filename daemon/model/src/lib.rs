@@ -10,6 +10,7 @@ pub mod value;
 
 pub mod agent;
 pub mod allocation;
+pub mod canonicalize;
 pub mod deployment;
 pub mod evaluation;
 pub mod group;
@@ -28,6 +29,7 @@ pub mod submission;
 pub mod summary;
 pub mod task;
 pub mod task_state;
+pub mod update;
 pub mod usage;
 pub mod volume;
 pub mod word;

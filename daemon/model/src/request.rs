@@ -328,4 +328,17 @@ noun! {
         pub matches: BTreeMap<String, Vec<FuzzyMatch>> = "Matches" [empty],
         pub truncations: BTreeMap<String, bool> = "Truncations" [empty],
     }
+
+    /// Whether a deployment goes on.
+    pub struct DeploymentPauseRequest {
+        pub deployment_id: String = "DeploymentID",
+        pub pause: bool = "Pause",
+    }
+
+    /// The canaries of these groups (or of all) become the new version.
+    pub struct DeploymentPromoteRequest {
+        pub deployment_id: String = "DeploymentID",
+        pub all: bool = "All",
+        pub groups: Vec<String> = "Groups",
+    }
 }

@@ -34,7 +34,7 @@ noun! {
     /// A health check of a service.
     pub struct ServiceCheck {
         pub address_mode: String = "AddressMode",
-        pub advertise: String = "Advertise",
+        pub advertise: String = "Advertise" [omit],
         pub args: Vec<String> = "Args",
         pub body: String = "Body",
         pub check_restart: Option<CheckRestart> = "CheckRestart",

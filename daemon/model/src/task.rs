@@ -20,7 +20,7 @@ noun! {
         pub actions: Vec<Action> = "Actions",
         pub affinities: Vec<Affinity> = "Affinities",
         pub artifacts: Vec<TaskArtifact> = "Artifacts",
-        pub csi_plugin_config: Option<TaskCSIPluginConfig> = "CSIPluginConfig" [omit],
+        pub csi_plugin_config: Option<TaskCSIPluginConfig> = "CSIPluginConfig",
         pub config: Map<String, Value> = "Config",
         pub constraints: Vec<Constraint> = "Constraints",
         pub consul: Option<Consul> = "Consul",

@@ -1,5 +1,7 @@
 //! Client-side defaults: every golden job of the corpus is a fixed point, and a bare job gets Nomad's values.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its input has failed")]
+
 use std::path::Path;
 
 use nomadd_model::spec::Job;

@@ -1,5 +1,7 @@
 //! The corpus' golden jobs go through the nouns unchanged: as they are, in random letter case, with nulls, and stored.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its input has failed")]
+
 use std::path::{Path, PathBuf};
 
 use nomadd_model::spec::Job;

@@ -120,6 +120,27 @@ impl UpdateStrategy {
         or(&mut self.auto_promote, false);
     }
 
+    /// Whether it asks for nothing: so servers show the block of a job that has none.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self {
+            stagger,
+            max_parallel,
+            health_check,
+            min_healthy_time,
+            healthy_deadline,
+            progress_deadline,
+            canary,
+            auto_revert,
+            auto_promote,
+        } = self;
+        [stagger, min_healthy_time, healthy_deadline, progress_deadline]
+            .into_iter()
+            .all(|span| span.unwrap_or_default().0 == 0)
+            && [max_parallel, canary].into_iter().all(|number| number.unwrap_or_default() == 0)
+            && [auto_revert, auto_promote].into_iter().all(|flag| !flag.unwrap_or_default())
+            && health_check.as_deref().unwrap_or_default().is_empty()
+    }
+
     /// The fields of `upper` where they were written, else these.
     fn merge(&mut self, upper: &Self) {
         let Self {

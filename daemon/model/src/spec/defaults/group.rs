@@ -23,12 +23,14 @@ impl TaskGroup {
             }
             consul.fill_defaults();
         }
-        if let Some(of_job) = &job.update {
-            let mut update = of_job.clone();
-            if let Some(own) = &self.update {
+        match (&job.update, &self.update) {
+            (Some(of_job), Some(own)) => {
+                let mut update = of_job.clone();
                 update.merge(own);
+                self.update = Some(update);
             }
-            self.update = Some(update);
+            (Some(of_job), None) if !of_job.is_empty() => self.update = Some(of_job.clone()),
+            _ => {}
         }
         if let Some(update) = &mut self.update {
             update.fill_defaults();
