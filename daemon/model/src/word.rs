@@ -93,6 +93,7 @@ words! {
         Pausing = "Pausing",
         Running = "Running",
         NotEnforced = "Not Enforced",
+        AllocUnhealthy = "Alloc Unhealthy",
     }
 }
 

@@ -1,0 +1,8 @@
+//! Allocations on this node: the decisions about them (pure state machines) and the loop that performs those.
+//!
+//! `machine` decides for an allocation, `task` for one task, `restart` and `health` judge; `runner` performs.
+
+pub mod health;
+pub mod machine;
+pub mod restart;
+pub mod task;

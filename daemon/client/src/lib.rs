@@ -1,0 +1,7 @@
+//! What a node does: finds out what the host has, registers, runs the allocations that servers give it, says what became
+//! of them, and serves their files, logs, usage and exec sessions.
+//!
+//! `Client` is the handle that `http` and the binary hold. Decisions are pure state machines in `allocation`; processes are
+//! the `supervisor`'s, their configuration the `driver`'s. An unreachable server never stops a task.
+
+pub mod allocation;
