@@ -1,0 +1,75 @@
+//! What is set cluster-wide: scheduler configuration, namespaces, node pools, root keys, the cluster's name.
+
+use std::sync::Arc;
+
+use nomadd_model::{KeyId, Namespace, NodePool, PreemptionConfig, SchedulerConfiguration, Text};
+
+use crate::root_key::RootKey;
+use crate::state::State;
+
+/// The namespace that is always there.
+pub(crate) const DEFAULT_NAMESPACE: &str = "default";
+/// The node pools that are always there; the second has every node.
+pub(crate) const BUILT_IN_POOLS: [(&str, &str); 2] =
+    [("default", "Node pool with all nodes that are not in another."), ("all", "Node pool with all nodes.")];
+
+impl State {
+    pub(crate) fn add_built_in(&mut self) {
+        let namespace = Namespace {
+            name: DEFAULT_NAMESPACE.to_owned(),
+            description: "Default shared namespace".to_owned(),
+            create_index: 1,
+            modify_index: 1,
+            ..Namespace::default()
+        };
+        self.namespaces.insert(DEFAULT_NAMESPACE.into(), Arc::new(namespace));
+        for (name, description) in BUILT_IN_POOLS {
+            let pool = NodePool {
+                name: name.to_owned(),
+                description: description.to_owned(),
+                create_index: 1,
+                modify_index: 1,
+                ..NodePool::default()
+            };
+            self.node_pools.insert(name.into(), Arc::new(pool));
+        }
+        self.scheduler_configuration = Arc::new(SchedulerConfiguration {
+            scheduler_algorithm: "binpack".to_owned(),
+            preemption_config: PreemptionConfig { system_scheduler_enabled: true, ..PreemptionConfig::default() },
+            ..SchedulerConfiguration::default()
+        });
+    }
+
+    /// How schedulers work.
+    pub fn scheduler_configuration(&self) -> &SchedulerConfiguration {
+        &self.scheduler_configuration
+    }
+    /// A namespace.
+    pub fn namespace(&self, name: &str) -> Option<&Arc<Namespace>> {
+        self.namespaces.get(name)
+    }
+    /// All namespaces by name.
+    pub fn namespaces(&self) -> impl DoubleEndedIterator<Item = &Arc<Namespace>> {
+        self.namespaces.values()
+    }
+    /// A node pool.
+    pub fn node_pool(&self, name: &str) -> Option<&Arc<NodePool>> {
+        self.node_pools.get(name)
+    }
+    /// All node pools by name.
+    pub fn node_pools(&self) -> impl DoubleEndedIterator<Item = &Arc<NodePool>> {
+        self.node_pools.values()
+    }
+    /// All root keys by id.
+    pub fn root_keys(&self) -> impl DoubleEndedIterator<Item = &Arc<RootKey>> {
+        self.root_keys.values()
+    }
+    /// A root key.
+    pub fn root_key(&self, id: KeyId) -> Option<&Arc<RootKey>> {
+        self.root_keys.get(&id)
+    }
+    /// The name of the cluster, once it has one.
+    pub fn cluster_id(&self) -> Option<&Text> {
+        self.cluster.as_ref().map(|cluster| &cluster.id)
+    }
+}
