@@ -1,0 +1,1 @@
+//! From a task's configuration to what is run. The drivers follow in the next commits.

@@ -1,0 +1,55 @@
+//! `nomadd-executor`: one process beside each task. Started by the supervisor with its connection to the daemon as
+//! descriptor 3, it reads a specification from there, starts the task, keeps its logs, forwards signals, and writes how
+//! it ended. It outlives the daemon; see `run.rs`. As `exec` it joins a task's cgroup and becomes the asked command.
+//!
+//! Own binary instead of a re-exec of nomadd, as measured: see `nomadd-supervisor`, `direct.rs`.
+
+mod control;
+mod launch;
+mod output;
+mod run;
+mod sys;
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+use nomadd_executor::CONTROL_FD;
+use nomadd_executor::record::Record;
+use nomadd_executor::report::{Failed, Stage};
+use nomadd_executor::spec::{ExecSpec, TaskSpec};
+
+fn main() -> ExitCode {
+    let Some(control) = sys::inherited(CONTROL_FD).map(UnixStream::from) else {
+        eprintln!("nomadd-executor {} is started by nomadd, not by hand", env!("CARGO_PKG_VERSION"));
+        return ExitCode::from(2);
+    };
+    sys::close_from(CONTROL_FD + 1);
+    let record = match Record::receive(&control) {
+        Ok(record) => record,
+        // The daemon died before it said what to run.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return ExitCode::SUCCESS,
+        Err(error) => return refuse(&control, &error.to_string()),
+    };
+    match record.kind().as_str() {
+        "task" => match TaskSpec::from_record(&record) {
+            Ok(spec) => run::run(spec, control),
+            Err(error) => refuse(&control, &error.to_string()),
+        },
+        "exec" => match ExecSpec::from_record(&record) {
+            Ok(spec) => {
+                let failed = launch::exec(&spec);
+                drop(failed.to_record().send(&control));
+                ExitCode::from(127)
+            }
+            Err(error) => refuse(&control, &error.to_string()),
+        },
+        kind => refuse(&control, &format!("unknown kind {kind:?}")),
+    }
+}
+
+fn refuse(control: &UnixStream, what: &str) -> ExitCode {
+    let failed = Failed { stage: Stage::Spec, errno: 0, what: what.to_owned() };
+    drop(failed.to_record().send(control));
+    ExitCode::from(2)
+}

@@ -1,0 +1,365 @@
+//! What the daemon tells an executor or an exec helper to run, and its way through a record.
+//!
+//! Every name is resolved by then: the program is an absolute path, the user is numbers, each cgroup a directory with
+//! the values to write. The executor decides nothing about the host, it only carries out.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use crate::record::{Record, RecordError};
+
+/// The process of a task or of an `alloc exec` session.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The file to execute.
+    pub program: PathBuf,
+    /// The argument list, the program's name first.
+    pub argv: Vec<OsString>,
+    /// The whole environment as `NAME=value`; nothing is inherited.
+    pub env: Vec<OsString>,
+    /// The working directory.
+    pub working_directory: PathBuf,
+    /// Who runs it; `None` for the daemon's own user.
+    pub user: Option<Credentials>,
+    /// `oom_score_adj` of the process, -1000 … 1000.
+    pub oom_score_adj: i32,
+    /// The file creation mask.
+    pub umask: u32,
+    /// Resource limits by kernel number (`RLIMIT_*`): (number, soft, hard).
+    pub rlimits: Vec<(u32, u64, u64)>,
+}
+
+/// A user in numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// Supplementary group ids.
+    pub groups: Vec<u32>,
+}
+
+/// One cgroup directory of the task, in one hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cgroup {
+    /// The directory.
+    pub directory: PathBuf,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Files to write before the task joins: (name, value, must it succeed).
+    pub settings: Vec<(String, String, Need)>,
+}
+
+/// Who makes and removes a cgroup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// The executor makes it, kills all within and removes it.
+    Task,
+    /// It exists for others too: the task joins it and nothing else is touched.
+    Others,
+}
+
+/// Whether a setting may fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// The task does not start without it.
+    Required,
+    /// Kernels without that file are fine.
+    Optional,
+}
+
+/// Where the task's output goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFiles {
+    /// The directory of the files.
+    pub directory: PathBuf,
+    /// The first part of their names.
+    pub task: String,
+    /// How many files of a stream are kept.
+    pub max_files: u64,
+    /// The length of a full file in bytes.
+    pub max_file_size: u64,
+}
+
+/// Everything an executor needs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TaskSpec {
+    /// Where the executor keeps its socket and files.
+    pub state_directory: PathBuf,
+    /// The process.
+    pub command: Command,
+    /// The cgroups it joins.
+    pub cgroups: Vec<Cgroup>,
+    /// Its log files; `None` discards its output.
+    pub logs: Option<LogFiles>,
+    /// The signal of a stop that the executor begins by itself, when it is told to terminate.
+    pub kill_signal: i32,
+    /// How long such a stop waits before it kills, in milliseconds.
+    pub kill_timeout_ms: u64,
+    /// Which boot of the host this is; process ids of another one mean nothing.
+    pub boot_id: String,
+}
+
+/// Everything an exec helper needs; its standard streams are given as descriptors.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ExecSpec {
+    /// The process.
+    pub command: Command,
+    /// The cgroup directories of the task to join.
+    pub cgroups: Vec<PathBuf>,
+    /// Whether standard input is a terminal that becomes the controlling one.
+    pub terminal: Terminal,
+}
+
+/// Whether an exec session has a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Terminal {
+    /// Three pipes.
+    None,
+    /// One pseudo-terminal.
+    Pty,
+}
+
+impl Command {
+    fn push_to(&self, record: &mut Record) {
+        let Self { program, argv, env, working_directory, user, oom_score_adj, umask, rlimits } = self;
+        record.push_bytes("program", program.as_os_str().as_bytes());
+        for argument in argv {
+            record.push_bytes("arg", argument.as_bytes());
+        }
+        for variable in env {
+            record.push_bytes("env", variable.as_bytes());
+        }
+        record.push_bytes("cwd", working_directory.as_os_str().as_bytes());
+        if let Some(Credentials { uid, gid, groups }) = user {
+            record.push("uid", uid);
+            record.push("gid", gid);
+            for group in groups {
+                record.push("group", group);
+            }
+        }
+        record.push("oom_score_adj", oom_score_adj);
+        record.push("umask", umask);
+        for (number, soft, hard) in rlimits {
+            record.push("rlimit", format_args!("{number} {soft} {hard}"));
+        }
+    }
+
+    fn from_record(record: &Record) -> Result<Self, RecordError> {
+        let user = match record.get("uid")? {
+            None => None,
+            Some(uid) => Some(Credentials { uid, gid: record.require("gid")?, groups: numbers(record, "group")? }),
+        };
+        let mut rlimits = Vec::new();
+        for value in record.all("rlimit") {
+            let text = String::from_utf8_lossy(value);
+            let parts: Vec<u64> = text.split(' ').filter_map(|part| part.parse().ok()).collect();
+            let [number, soft, hard] = parts[..] else {
+                return Err(RecordError::Invalid("rlimit", text.into_owned()));
+            };
+            rlimits.push((number as u32, soft, hard));
+        }
+        Ok(Self {
+            program: path(record, "program")?,
+            argv: record.all("arg").map(os_string).collect(),
+            env: record.all("env").map(os_string).collect(),
+            working_directory: path(record, "cwd")?,
+            user,
+            oom_score_adj: record.get("oom_score_adj")?.unwrap_or(0),
+            umask: record.get("umask")?.unwrap_or(0o022),
+            rlimits,
+        })
+    }
+}
+
+impl Cgroup {
+    /// Adds the cgroup to a record: a `cgroup` line, then its `set` lines.
+    pub fn push_to(&self, record: &mut Record) {
+        let Self { directory, owner, settings } = self;
+        let place = record.all("cgroup").count();
+        let owner = match owner {
+            Owner::Task => "task ",
+            Owner::Others => "others ",
+        };
+        record.push_bytes("cgroup", &[owner.as_bytes(), directory.as_os_str().as_bytes()].concat());
+        for (file, value, need) in settings {
+            let need = match need {
+                Need::Required => "required",
+                Need::Optional => "optional",
+            };
+            record.push("set", format_args!("{place} {need} {file} {value}"));
+        }
+    }
+
+    /// Reads every cgroup of a record.
+    pub fn all_from(record: &Record) -> Result<Vec<Self>, RecordError> {
+        let mut cgroups = Vec::new();
+        for value in record.all("cgroup") {
+            let invalid = || RecordError::Invalid("cgroup", String::from_utf8_lossy(value).into_owned());
+            let (owner, directory) = if let Some(directory) = value.strip_prefix(b"task ") {
+                (Owner::Task, directory)
+            } else if let Some(directory) = value.strip_prefix(b"others ") {
+                (Owner::Others, directory)
+            } else {
+                return Err(invalid());
+            };
+            cgroups.push(Self { directory: PathBuf::from(os_string(directory)), owner, settings: Vec::new() });
+        }
+        for value in record.all("set") {
+            let text = String::from_utf8_lossy(value);
+            let invalid = || RecordError::Invalid("set", text.clone().into_owned());
+            let mut parts = text.splitn(4, ' ');
+            let (Some(place), Some(need), Some(file), Some(value)) =
+                (parts.next(), parts.next(), parts.next(), parts.next())
+            else {
+                return Err(invalid());
+            };
+            let need = if need == "required" { Need::Required } else { Need::Optional };
+            let cgroup = place.parse().ok().and_then(|place: usize| cgroups.get_mut(place)).ok_or_else(invalid)?;
+            cgroup.settings.push((file.to_owned(), value.to_owned(), need));
+        }
+        Ok(cgroups)
+    }
+}
+
+impl TaskSpec {
+    /// The record of kind `task`.
+    pub fn to_record(&self) -> Record {
+        let Self { state_directory, command, cgroups, logs, kill_signal, kill_timeout_ms, boot_id } = self;
+        let mut record = Record::new("task");
+        record.push_bytes("state_dir", state_directory.as_os_str().as_bytes());
+        command.push_to(&mut record);
+        for cgroup in cgroups {
+            cgroup.push_to(&mut record);
+        }
+        if let Some(LogFiles { directory, task, max_files, max_file_size }) = logs {
+            record.push_bytes("log_dir", directory.as_os_str().as_bytes());
+            record.push("log_task", task);
+            record.push("log_max_files", max_files);
+            record.push("log_max_file_size", max_file_size);
+        }
+        record.push("kill_signal", kill_signal);
+        record.push("kill_timeout_ms", kill_timeout_ms);
+        record.push("boot_id", boot_id);
+        record
+    }
+
+    /// Reads a record of kind `task`.
+    pub fn from_record(record: &Record) -> Result<Self, RecordError> {
+        record.check_version()?;
+        let logs = match record.bytes("log_dir") {
+            None => None,
+            Some(directory) => Some(LogFiles {
+                directory: PathBuf::from(os_string(directory)),
+                task: record.require("log_task")?,
+                max_files: record.require("log_max_files")?,
+                max_file_size: record.require("log_max_file_size")?,
+            }),
+        };
+        Ok(Self {
+            state_directory: path(record, "state_dir")?,
+            command: Command::from_record(record)?,
+            cgroups: Cgroup::all_from(record)?,
+            logs,
+            kill_signal: record.require("kill_signal")?,
+            kill_timeout_ms: record.require("kill_timeout_ms")?,
+            boot_id: record.require("boot_id")?,
+        })
+    }
+}
+
+impl ExecSpec {
+    /// The record of kind `exec`.
+    pub fn to_record(&self) -> Record {
+        let Self { command, cgroups, terminal } = self;
+        let mut record = Record::new("exec");
+        command.push_to(&mut record);
+        for directory in cgroups {
+            record.push_bytes("join", directory.as_os_str().as_bytes());
+        }
+        record.push("terminal", *terminal == Terminal::Pty);
+        record
+    }
+
+    /// Reads a record of kind `exec`.
+    pub fn from_record(record: &Record) -> Result<Self, RecordError> {
+        record.check_version()?;
+        Ok(Self {
+            command: Command::from_record(record)?,
+            cgroups: record.all("join").map(|value| PathBuf::from(os_string(value))).collect(),
+            terminal: if record.get("terminal")?.unwrap_or(false) { Terminal::Pty } else { Terminal::None },
+        })
+    }
+}
+
+fn os_string(bytes: &[u8]) -> OsString {
+    OsString::from_vec(bytes.to_vec())
+}
+
+fn path(record: &Record, key: &'static str) -> Result<PathBuf, RecordError> {
+    let path = PathBuf::from(os_string(record.bytes(key).ok_or(RecordError::Missing(key))?));
+    if Path::is_absolute(&path) { Ok(path) } else { Err(RecordError::Invalid(key, path.display().to_string())) }
+}
+
+fn numbers(record: &Record, key: &'static str) -> Result<Vec<u32>, RecordError> {
+    record
+        .all(key)
+        .map(|value| {
+            let text = String::from_utf8_lossy(value);
+            text.parse().map_err(|_| RecordError::Invalid(key, text.into_owned()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command() -> Command {
+        Command {
+            program: "/bin/sh".into(),
+            argv: vec!["sh".into(), "-c".into(), "echo\n".into()],
+            env: vec!["A=b".into(), OsString::from_vec(b"B=\xff\n".to_vec())],
+            working_directory: "/tmp".into(),
+            user: Some(Credentials { uid: 1, gid: 2, groups: vec![3, 4] }),
+            oom_score_adj: -5,
+            umask: 0o027,
+            rlimits: vec![(7, 1024, u64::MAX)],
+        }
+    }
+
+    #[test]
+    fn a_task_comes_back_as_it_was_sent() {
+        let cgroup = |owner, settings| Cgroup { directory: "/sys/fs/cgroup/x y".into(), owner, settings };
+        let spec = TaskSpec {
+            state_directory: "/var/lib/x".into(),
+            command: command(),
+            cgroups: vec![
+                cgroup(Owner::Others, vec![]),
+                cgroup(Owner::Task, vec![("cpu.max".into(), "max 100000".into(), Need::Required)]),
+            ],
+            logs: Some(LogFiles { directory: "/l".into(), task: "web".into(), max_files: 2, max_file_size: 9 }),
+            kill_signal: 2,
+            kill_timeout_ms: 5000,
+            boot_id: "b".into(),
+        };
+        let back = TaskSpec::from_record(&Record::decode(&spec.to_record().encode()).unwrap()).unwrap();
+        assert!(back == spec);
+    }
+
+    #[test]
+    fn an_exec_comes_back_as_it_was_sent() {
+        let spec = ExecSpec { command: command(), cgroups: vec!["/a".into(), "/b".into()], terminal: Terminal::Pty };
+        assert!(ExecSpec::from_record(&spec.to_record()).unwrap() == spec);
+    }
+
+    #[test]
+    fn a_relative_program_is_refused() {
+        let mut spec = ExecSpec { command: command(), cgroups: vec![], terminal: Terminal::None };
+        spec.command.program = "sh".into();
+        let error = ExecSpec::from_record(&spec.to_record()).err();
+        assert_eq!(error, Some(RecordError::Invalid("program", "sh".into())));
+    }
+}

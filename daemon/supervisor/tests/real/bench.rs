@@ -1,0 +1,1 @@
+//! Figures, on demand: `cargo test -p nomadd-supervisor --release -- --ignored --nocapture bench`.
