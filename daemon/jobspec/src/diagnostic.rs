@@ -1,0 +1,142 @@
+//! What is told about a job file that cannot be used: place, sentence, source line, suggestion.
+//!
+//! `Problem` is the inner form (a span and words); `Diagnostic` is what callers see. The first line of a diagnostic has
+//! the shape that Nomad prints.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::source::{File, Span};
+
+/// One thing that is wrong, with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// The file as it was named by the caller.
+    pub file: String,
+    /// Line, from 1; 0 where there is no place.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// The line that the place ends in.
+    pub end_line: usize,
+    /// The column after the place.
+    pub end_column: usize,
+    /// A few words.
+    pub summary: String,
+    /// A sentence.
+    pub detail: String,
+    /// The line of the file.
+    pub source_line: String,
+    /// What was probably meant, or what helps.
+    pub suggestion: Option<String>,
+}
+
+impl Diagnostic {
+    /// A diagnostic without a place in any text.
+    pub fn without_place(file: &str, summary: &str, detail: String) -> Self {
+        let (summary, file) = (summary.to_owned(), file.to_owned());
+        Self { file, line: 0, column: 0, end_line: 0, end_column: 0, summary, detail, source_line: String::new(), suggestion: None }
+    }
+
+    pub(crate) fn at(file: &File<'_>, problem: Problem) -> Self {
+        let Problem { span, summary, detail, suggestion } = problem;
+        let ((line, column), (end_line, end_column)) = (file.place(span.start), file.place(span.end));
+        let mut source_line = file.line(line).to_owned();
+        if source_line.len() > LINE_LIMIT {
+            source_line = source_line.chars().take(LINE_LIMIT).collect();
+        }
+        let (file, summary) = (file.name.to_owned(), summary.into_owned());
+        Self { file, line, column, end_line, end_column, summary, detail, source_line, suggestion }
+    }
+}
+
+/// Longer source lines are cut before they are shown.
+const LINE_LIMIT: usize = 400;
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            write!(f, "{}: {}; {}", self.file, self.summary, self.detail)?;
+        } else if self.line == self.end_line {
+            write!(f, "{}:{},{}-{}: {}; {}", self.file, self.line, self.column, self.end_column, self.summary, self.detail)?;
+        } else {
+            let end = (self.end_line, self.end_column);
+            write!(f, "{}:{},{}-{},{}: {}; {}", self.file, self.line, self.column, end.0, end.1, self.summary, self.detail)?;
+        }
+        if self.line != 0 {
+            let number = self.line.to_string();
+            let indent: String = self.source_line.chars().take(self.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+            let indent = format!("{indent:<width$}", width = (self.column - 1).min(LINE_LIMIT));
+            let line_end = self.source_line.chars().count() + 1;
+            let end = if self.line == self.end_line { self.end_column } else { line_end };
+            let carets = "^".repeat(end.min(line_end).saturating_sub(self.column).max(1));
+            let blank = " ".repeat(number.len());
+            write!(f, "\n  {number} | {}\n  {blank} | {indent}{carets}", self.source_line)?;
+        }
+        if let Some(suggestion) = &self.suggestion {
+            write!(f, "\n  {suggestion}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Everything that is wrong, in the order of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Errors(pub Vec<Diagnostic>);
+
+impl std::error::Error for Errors {}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, diagnostic) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            diagnostic.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl From<Diagnostic> for Errors {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self(vec![diagnostic])
+    }
+}
+
+/// A thing that is wrong at a span of the text at hand.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    pub span: Span,
+    pub summary: Cow<'static, str>,
+    pub detail: String,
+    pub suggestion: Option<String>,
+}
+
+pub(crate) type Outcome<T> = Result<T, Box<Problem>>;
+
+impl Problem {
+    pub fn new(span: Span, summary: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Box<Self> {
+        Box::new(Self { span, summary: summary.into(), detail: detail.into(), suggestion: None })
+    }
+
+    /// Adds a line that helps.
+    pub fn hint(mut self: Box<Self>, suggestion: impl Into<String>) -> Box<Self> {
+        self.suggestion = Some(suggestion.into());
+        self
+    }
+}
+
+/// The known name that a misspelt one probably means: at most two edits away, and not a wholly different word.
+pub(crate) fn nearest<'n>(wrong: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    if wrong.len() > 64 {
+        return None;
+    }
+    let distance = |name: &str| strsim::osa_distance(&wrong.to_lowercase(), name);
+    known
+        .into_iter()
+        .map(|name| (distance(name), name))
+        .filter(|(edits, name)| *edits <= 2 && *edits < name.chars().count().min(wrong.chars().count()).max(1))
+        .min()
+        .map(|(_, name)| name)
+}

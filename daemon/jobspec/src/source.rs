@@ -1,0 +1,88 @@
+//! A text that is being read, and places in it.
+//!
+//! Spans are byte ranges; lines and columns (both from 1, columns in characters) are made only when somebody looks.
+
+use std::cell::OnceCell;
+
+use unicode_segmentation::UnicodeSegmentation as _;
+
+/// A byte range in a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span {
+    pub start: u32,
+    pub end: u32,
+}
+
+impl Span {
+    pub fn new(start: usize, end: usize) -> Self {
+        Self { start: start as u32, end: end.max(start) as u32 }
+    }
+    /// From the start of this span to the end of another.
+    pub fn to(self, other: Self) -> Self {
+        Self { start: self.start, end: other.end.max(self.start) }
+    }
+}
+
+impl From<std::ops::Range<usize>> for Span {
+    fn from(range: std::ops::Range<usize>) -> Self {
+        Self::new(range.start, range.end)
+    }
+}
+
+/// A named text with its line starts.
+pub struct File<'a> {
+    pub name: &'a str,
+    pub text: &'a str,
+    lines: OnceCell<Vec<u32>>,
+}
+
+impl<'a> File<'a> {
+    pub fn new(name: &'a str, text: &'a str) -> Self {
+        Self { name, text, lines: OnceCell::new() }
+    }
+
+    fn lines(&self) -> &[u32] {
+        self.lines.get_or_init(|| {
+            let after = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at as u32 + 1);
+            std::iter::once(0).chain(after).collect()
+        })
+    }
+
+    /// Line and column of a byte offset.
+    pub fn place(&self, offset: u32) -> (usize, usize) {
+        let offset = self.floor(offset);
+        let line = self.lines().partition_point(|start| *start as usize <= offset);
+        let start = self.lines().get(line.wrapping_sub(1)).map_or(0, |start| *start as usize);
+        (line, self.text.get(start..offset).unwrap_or_default().graphemes(true).count() + 1)
+    }
+
+    /// The text of a line, without its end.
+    pub fn line(&self, line: usize) -> &'a str {
+        let start = self.lines().get(line.wrapping_sub(1)).map_or(0, |start| *start as usize);
+        let rest = self.text.get(start..).unwrap_or_default();
+        rest.split('\n').next().unwrap_or_default().trim_end_matches('\r')
+    }
+
+    /// The text of a span.
+    pub fn slice(&self, span: Span) -> &'a str {
+        self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
+    }
+
+    /// `file:line,column-column`, as Nomad names a place.
+    pub fn name_span(&self, span: Span) -> String {
+        let ((line, column), (end_line, end_column)) = (self.place(span.start), self.place(span.end));
+        if line == end_line {
+            format!("{}:{line},{column}-{end_column}", self.name)
+        } else {
+            format!("{}:{line},{column}-{end_line},{end_column}", self.name)
+        }
+    }
+
+    fn floor(&self, offset: u32) -> usize {
+        let mut offset = (offset as usize).min(self.text.len());
+        while !self.text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        offset
+    }
+}
