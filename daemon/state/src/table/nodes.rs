@@ -28,6 +28,10 @@ impl State {
     pub fn nodes(&self) -> impl DoubleEndedIterator<Item = &Arc<Node>> {
         self.nodes.values().map(|record| &record.node)
     }
+    /// All nodes by id, each with what is held of it and its generation, in one walk.
+    pub fn nodes_with_usage(&self) -> impl DoubleEndedIterator<Item = (&Arc<Node>, &NodeUsage, u64)> {
+        self.nodes.values().map(|record| (&record.node, &record.usage, record.generation))
+    }
     /// How many nodes there are.
     pub fn node_count(&self) -> usize {
         self.nodes.len()

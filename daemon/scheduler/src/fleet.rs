@@ -1,0 +1,245 @@
+//! The fleet: all nodes as dense rows, sorted by id, made from a state and brought up to the next one cheaply.
+//!
+//! A worker keeps one between evaluations, so that an evaluation pays for the nodes that changed and not for all. Rows
+//! are lent to one evaluation at a time, which puts them back as they were (`restore`). Called by the placer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use nomadd_model::{Eligibility, Node, NodeId, NodeStatus, Text};
+use nomadd_state::{NodeUsage, State};
+
+use crate::rank::binpack::Amount;
+
+/// What the inner loop reads of a node.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// What allocations may use: resources minus what the node reserves.
+    pub capacity: Amount,
+    /// What they use, with the changes of the evaluation that holds the fleet.
+    pub used: Amount,
+    /// How many allocations there are.
+    pub allocations: u32,
+    /// How many there may be; 0: any number.
+    pub max_allocations: u32,
+    /// Its class.
+    pub class: u32,
+    /// Ready, eligible and not draining.
+    pub ready: bool,
+}
+
+impl Row {
+    /// The dimension in which an ask does not fit, if any.
+    #[inline]
+    pub fn misfit(&self, ask: Amount) -> Option<&'static str> {
+        match self.used.exceeds(ask, self.capacity) {
+            None if self.max_allocations > 0 && self.allocations >= self.max_allocations => Some("max allocation exceeded"),
+            other => other,
+        }
+    }
+}
+
+/// Nodes that are alike in everything but unique attributes.
+#[derive(Debug, Clone)]
+pub struct Class {
+    /// The computed class, as blocked evaluations name it.
+    pub computed: Text,
+    /// One of its nodes.
+    pub sample: Arc<Node>,
+}
+
+/// All nodes of a state.
+#[derive(Debug, Default, Clone)]
+pub struct Fleet {
+    ids: Vec<NodeId>,
+    nodes: Vec<Arc<Node>>,
+    generations: Vec<u64>,
+    rows: Vec<Row>,
+    classes: Vec<Class>,
+    class_ids: HashMap<String, u32>,
+    ready_by_class: Vec<u32>,
+    touched: Vec<(u32, Row)>,
+}
+
+impl Fleet {
+    /// The fleet of a state.
+    pub fn new(state: &State) -> Self {
+        let mut fleet = Self::default();
+        fleet.rebuild(state);
+        fleet
+    }
+
+    /// Brings the fleet up (or back) to a state.
+    pub fn refresh(&mut self, state: &State) {
+        self.restore();
+        let mut at = 0;
+        for (node, usage, generation) in state.nodes_with_usage() {
+            if self.ids.get(at) != Some(&node.id) {
+                return self.rebuild(state);
+            }
+            let same_node = self.nodes.get(at).is_some_and(|known| Arc::ptr_eq(known, node));
+            if !same_node || self.generations.get(at) != Some(&generation) {
+                self.update(at, node, usage, generation, same_node);
+            }
+            at += 1;
+        }
+        // Nodes that came or went move all rows behind them; classes that nobody is in any more pile up.
+        if at != self.ids.len() || self.classes.len() > 2 * self.ids.len() + 64 {
+            self.rebuild(state);
+        }
+    }
+
+    fn update(&mut self, at: usize, node: &Arc<Node>, usage: &NodeUsage, generation: u64, same_node: bool) {
+        let Some(old) = self.rows.get(at).copied() else { return };
+        let row = row_of(node, usage, if same_node { old.class } else { self.class_of(node) });
+        self.count_ready(old, false);
+        self.count_ready(row, true);
+        if let (Some(known), Some(seen), Some(place)) =
+            (self.nodes.get_mut(at), self.generations.get_mut(at), self.rows.get_mut(at))
+        {
+            known.clone_from(node);
+            *seen = generation;
+            *place = row;
+        }
+    }
+
+    fn rebuild(&mut self, state: &State) {
+        *self = Self::default();
+        for (node, usage, generation) in state.nodes_with_usage() {
+            let class = self.class_of(node);
+            let row = row_of(node, usage, class);
+            self.count_ready(row, true);
+            self.ids.push(node.id);
+            self.nodes.push(node.clone());
+            self.generations.push(generation);
+            self.rows.push(row);
+        }
+    }
+
+    fn count_ready(&mut self, row: Row, add: bool) {
+        if let Some(count) = self.ready_by_class.get_mut(row.class as usize).filter(|_| row.ready) {
+            *count = if add { *count + 1 } else { count.saturating_sub(1) };
+        }
+    }
+
+    /// The class of a node; the computed class of clients does not cover driver health and host volumes, this does.
+    fn class_of(&mut self, node: &Arc<Node>) -> u32 {
+        let computed = match node.computed_class.as_str() {
+            "" => Text::from(nomadd_state::class::computed_class(node)),
+            _ => node.computed_class.clone(),
+        };
+        let mut key = format!("{computed}\0{}\0{}\0{}\0", node.datacenter, node.node_pool, node.node_class);
+        for (name, _) in node.drivers.iter().filter(|(_, info)| info.detected && info.healthy) {
+            key.push_str(name);
+            key.push('\0');
+        }
+        for (name, volume) in &node.host_volumes {
+            key.push_str(if volume.read_only { "\u{1}r" } else { "\u{1}w" });
+            key.push_str(name);
+        }
+        for network in &node.node_resources.node_networks {
+            key.push('\u{2}');
+            key.push_str(&network.mode);
+            for address in &network.addresses {
+                key.push('\u{3}');
+                key.push_str(&address.alias);
+            }
+        }
+        for network in &node.node_resources.networks {
+            key.push('\u{4}');
+            key.push_str(&network.mode);
+        }
+        if let Some(known) = self.class_ids.get(&key) {
+            return *known;
+        }
+        let id = self.classes.len() as u32;
+        self.class_ids.insert(key, id);
+        self.classes.push(Class { computed, sample: node.clone() });
+        self.ready_by_class.push(0);
+        id
+    }
+
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+    /// Whether there is no node.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+    /// The classes seen so far.
+    pub fn classes(&self) -> &[Class] {
+        &self.classes
+    }
+    /// How many ready nodes each class has.
+    pub fn ready_by_class(&self) -> &[u32] {
+        &self.ready_by_class
+    }
+    /// All rows, sorted by node id.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+    /// One row.
+    #[inline]
+    pub fn row(&self, row: u32) -> Option<&Row> {
+        self.rows.get(row as usize)
+    }
+    /// The node of a row.
+    #[inline]
+    pub fn node(&self, row: u32) -> Option<&Arc<Node>> {
+        self.nodes.get(row as usize)
+    }
+    /// The row of a node.
+    pub fn find(&self, id: NodeId) -> Option<u32> {
+        self.ids.binary_search(&id).ok().map(|at| at as u32)
+    }
+
+    /// Changes what a row uses, for this evaluation only.
+    #[inline]
+    pub fn charge(&mut self, row: u32, amount: Amount, allocations: i32) {
+        if let Some(found) = self.rows.get_mut(row as usize) {
+            self.touched.push((row, *found));
+            found.used = found.used.plus(amount);
+            found.allocations = found.allocations.saturating_add_signed(allocations);
+        }
+    }
+
+    /// Puts all rows back as the state has them.
+    pub fn restore(&mut self) {
+        while let Some((row, old)) = self.touched.pop() {
+            if let Some(found) = self.rows.get_mut(row as usize) {
+                *found = old;
+            }
+        }
+    }
+}
+
+/// Whether new allocations may go to a node.
+pub fn is_ready(node: &Node) -> bool {
+    node.status == NodeStatus::Ready
+        && node.scheduling_eligibility == Eligibility::Eligible
+        && !node.drain
+        && node.drain_strategy.is_none()
+}
+
+/// What allocations may use of a node.
+pub fn capacity(node: &Node) -> Amount {
+    let (has, keeps) = (&node.node_resources, &node.reserved_resources);
+    let less = |has: i64, keeps: u64| has.saturating_sub(i64::try_from(keeps).unwrap_or(i64::MAX)).max(0);
+    Amount {
+        cpu: less(has.cpu.cpu_shares, keeps.cpu.cpu_shares),
+        memory: less(has.memory.memory_mb, keeps.memory.memory_mb),
+        disk: less(has.disk.disk_mb, keeps.disk.disk_mb),
+    }
+}
+
+fn row_of(node: &Node, usage: &NodeUsage, class: u32) -> Row {
+    Row {
+        capacity: capacity(node),
+        used: Amount { cpu: usage.cpu_shares, memory: usage.memory_mb, disk: usage.disk_mb },
+        allocations: usage.allocations,
+        max_allocations: u32::try_from(node.node_max_allocs).unwrap_or(0),
+        class,
+        ready: is_ready(node),
+    }
+}
