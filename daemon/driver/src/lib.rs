@@ -1,1 +1,14 @@
-//! From a task's configuration to what is run. The drivers follow in the next commits.
+//! From a task's `config` block to what is run: one file per driver, all behind the registry.
+//!
+//! A driver checks its configuration strictly and yields a process for the supervisor, or (mock_driver) a task that
+//! lives in this process. It starts nothing by itself and knows no allocation runner; `client` calls it.
+
+pub mod mock;
+pub mod raw_exec;
+pub mod registry;
+pub mod schema;
+
+pub use mock::MockSpec;
+pub use raw_exec::RawExecConfig;
+pub use registry::{Capabilities, DriverConfig, Fingerprint, Launch, PrepareError, Registry, TaskContext};
+pub use schema::ConfigError;

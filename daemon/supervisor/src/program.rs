@@ -37,8 +37,8 @@ pub enum ProgramError {
     },
 }
 
-/// The file that a command means. With a slash it is a path, relative ones from `directory`; without, the first
-/// executable of that name in `directories` and then in `search_path` (`a:b:c`).
+/// The file that a command means: an absolute path itself; a relative one from the first of `directories` or else from
+/// `directory`; a name without a slash the first executable in `directories` and then in `search_path` (`a:b:c`).
 pub fn find(
     command: &str,
     directory: &Path,
@@ -49,7 +49,9 @@ pub fn find(
         return Err(ProgramError::Empty);
     }
     if command.contains('/') {
-        let path = directory.join(command);
+        let bases = directories.iter().filter(|_| !command.starts_with('/'));
+        let found = bases.map(|base| base.join(command)).find(|path| problem(path).is_none());
+        let path = found.unwrap_or_else(|| directory.join(command));
         return match problem(&path) {
             None => Ok(path),
             Some(Problem::Missing) => Err(ProgramError::NoFile { command: command.to_owned(), path }),
@@ -95,6 +97,7 @@ mod tests {
         let root = Path::new("/");
         assert_eq!(find("/bin/sh", root, &[], None), Ok("/bin/sh".into()));
         assert_eq!(find("bin/sh", root, &[], None), Ok("/bin/sh".into()));
+        assert_eq!(find("bin/sh", Path::new("/etc"), &[root], None), Ok("/bin/sh".into()));
         assert_eq!(find("sh", root, &[], Some("/nowhere:/bin")), Ok("/bin/sh".into()));
         assert_eq!(find("sh", root, &[Path::new("/bin")], Some("/usr/bin")), Ok("/bin/sh".into()));
     }

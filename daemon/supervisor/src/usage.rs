@@ -40,6 +40,26 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// A reading of something that uses nothing, such as the mock driver's tasks.
+    pub fn none(at: Instant) -> Self {
+        Self {
+            at,
+            cpu_total_ns: 0,
+            cpu_user_ns: 0,
+            cpu_system_ns: 0,
+            throttled_periods: 0,
+            throttled_ns: 0,
+            rss: 0,
+            cache: 0,
+            swap: 0,
+            usage: 0,
+            max_usage: 0,
+            kernel: 0,
+            pids: Vec::new(),
+            measured: Vec::new(),
+        }
+    }
+
     /// The processor time between two readings, 100 for one core fully used: (total, user, system).
     pub fn cpu_percent_since(&self, earlier: &Self) -> (f64, f64, f64) {
         let span = self.at.saturating_duration_since(earlier.at).as_nanos() as f64;
@@ -67,22 +87,7 @@ pub enum StatsError {
 
 /// Reads a task's usage. A few small files; `pid` is the task's main process.
 pub fn read(cgroups: &[PathBuf], pid: i32, at: Instant) -> Usage {
-    let mut usage = Usage {
-        at,
-        cpu_total_ns: 0,
-        cpu_user_ns: 0,
-        cpu_system_ns: 0,
-        throttled_periods: 0,
-        throttled_ns: 0,
-        rss: 0,
-        cache: 0,
-        swap: 0,
-        usage: 0,
-        max_usage: 0,
-        kernel: 0,
-        pids: Vec::new(),
-        measured: Vec::new(),
-    };
+    let mut usage = Usage::none(at);
     for cgroup in cgroups {
         read_cpu(&mut usage, cgroup);
         read_memory(&mut usage, cgroup);
