@@ -1,0 +1,40 @@
+//! The replicated log of a server: openraft over a log and snapshots on disk, and the state machine around `nomadd_state`.
+//!
+//! The only owner of openraft's types. Everything acknowledged survives the process at any instant and, with
+//! `Durability::Sync`, the machine. `server` holds the `Raft` handle; nothing here knows what commands mean.
+//!
+//! | thread | does |
+//! |---|---|
+//! | `raft` | openraft, and the room that starts it again after a failure of the disk |
+//! | `raft-log` | writes and syncs what came meanwhile, in one go |
+//! | `raft-apply` | applies, publishes, answers, wakes |
+
+pub mod archive;
+mod config;
+pub mod disk;
+mod error;
+mod folder;
+mod frame;
+mod handle;
+mod log;
+mod machine;
+mod membership;
+mod network;
+mod room;
+mod snapshots;
+mod space;
+#[cfg(test)]
+mod testing;
+mod types;
+mod watch;
+
+pub use archive::SnapshotHeader;
+pub use config::{Config, Limits};
+pub use disk::Durability;
+pub use error::{Leader, OpenError, ProposeError, SnapshotError};
+pub use handle::{Committed, Leadership, Raft, Recovered, Role, Stats};
+pub use log::LogError;
+pub use machine::Happened;
+pub use membership::{Configuration, Member, Server, ServerId};
+pub use space::Size;
+pub use watch::Watcher;

@@ -1,0 +1,227 @@
+//! The state machine: one thread that applies committed entries to the state, publishes it once per batch, answers who
+//! proposed them, and wakes who watches what changed.
+//!
+//! It outlives a restart of the log: what it applied was durable before. An entry that it cannot read halts it for good.
+
+mod store;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Arc, OnceLock, mpsc};
+
+use arc_swap::ArcSwap;
+use nomadd_model::Time;
+use nomadd_runtime::Clock;
+use nomadd_state::{Command, Event, Response, State, WatchKey};
+use openraft::EntryPayload;
+use openraft::storage::ApplyResponder;
+use tokio::sync::{broadcast, oneshot, watch};
+
+use crate::snapshots::Snapshots;
+use crate::types::{Entry, LogId, Proposal, StoredMembership, Types};
+use crate::watch::Watchers;
+
+/// How many batches of events a slow reader may be behind.
+const EVENTS: usize = 1024;
+
+/// What happened at one index.
+#[derive(Clone, Debug)]
+pub struct Happened {
+    /// The index of the change.
+    pub index: u64,
+    /// The events, in order.
+    pub events: Arc<[Event]>,
+}
+
+/// What is applied, as readers see it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Applied {
+    pub(crate) state: Arc<State>,
+    pub(crate) last: Option<LogId>,
+    pub(crate) membership: StoredMembership,
+}
+
+/// What the apply thread shares with readers.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) applied: ArcSwap<Applied>,
+    /// The index of the last applied entry.
+    pub(crate) index: watch::Sender<u64>,
+    pub(crate) watchers: Arc<Watchers>,
+    pub(crate) events: broadcast::Sender<Happened>,
+    /// Why nothing can be applied any more.
+    pub(crate) halted: OnceLock<Arc<str>>,
+}
+
+impl Published {
+    pub(crate) fn new(applied: Applied) -> Self {
+        Self {
+            index: watch::Sender::new(applied.last.map_or(0, |id| id.index)),
+            applied: ArcSwap::from_pointee(applied),
+            watchers: Arc::default(),
+            events: broadcast::Sender::new(EVENTS),
+            halted: OnceLock::new(),
+        }
+    }
+    /// How many entries are applied, counted from index 0.
+    pub(crate) fn count(&self) -> u64 {
+        self.applied.load().last.map_or(0, |id| id.index + 1)
+    }
+}
+
+type Item = (Entry, Option<ApplyResponder<Types>>);
+
+enum Work {
+    Apply { entries: Vec<Item>, done: oneshot::Sender<io::Result<()>> },
+    Install { applied: Box<Applied>, done: oneshot::Sender<io::Result<()>> },
+}
+
+/// The handle of the apply thread, which ends with the last one. openraft drives it through `machine/store.rs`.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    pub(crate) published: Arc<Published>,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) clock: Clock,
+    work: mpsc::SyncSender<Work>,
+}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Apply { .. } => "Apply",
+            Self::Install { .. } => "Install",
+        })
+    }
+}
+
+impl Machine {
+    /// Starts the thread with what is applied already.
+    pub(crate) fn start(published: Arc<Published>, snapshots: Arc<Snapshots>, clock: Clock) -> io::Result<Self> {
+        let (work, queue) = mpsc::sync_channel(4);
+        let thread = Thread { state: State::clone(&published.applied.load().state), published: Arc::clone(&published) };
+        std::thread::Builder::new().name("raft-apply".into()).spawn(move || thread.run(&queue))?;
+        Ok(Self { published, snapshots, clock, work })
+    }
+
+    async fn ask(&self, work: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Work) -> io::Result<()> {
+        let (done, told) = oneshot::channel();
+        let gone = || io::Error::other("the apply thread has ended");
+        self.work.send(work(done)).map_err(|_| gone())?;
+        told.await.map_err(|_| {
+            let _first = self.published.halted.set("applying a log entry failed in an unforeseen way: this is a bug of nomadd; keep the data folder and report it".into());
+            gone()
+        })?
+    }
+    /// Puts another state in the place of the one that is there.
+    pub(crate) async fn install(&self, applied: Applied) -> io::Result<()> {
+        self.ask(|done| Work::Install { applied: Box::new(applied), done }).await
+    }
+}
+
+struct Thread {
+    state: State,
+    published: Arc<Published>,
+}
+
+impl Thread {
+    fn run(mut self, queue: &mpsc::Receiver<Work>) {
+        while let Ok(work) = queue.recv() {
+            match work {
+                // Whoever asked is gone when the room restarts.
+                Work::Apply { entries, done } => drop(done.send(self.apply(entries))),
+                Work::Install { applied, done } => {
+                    self.state = State::clone(&applied.state);
+                    let index = applied.last.map_or(0, |id| id.index);
+                    self.published.applied.store(Arc::from(applied));
+                    self.published.index.send_replace(index);
+                    self.published.watchers.wake_all();
+                    drop(done.send(Ok(())));
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, entries: Vec<Item>) -> io::Result<()> {
+        if let Some(reason) = self.published.halted.get() {
+            return Err(io::Error::other(reason.to_string()));
+        }
+        let before = self.published.applied.load_full();
+        let (mut last, mut membership) = (before.last, before.membership.clone());
+        drop(before);
+        let mut changes: BTreeSet<WatchKey> = BTreeSet::new();
+        let mut answers = Vec::with_capacity(entries.len());
+        let mut happened = Vec::new();
+        let mut result = Ok(());
+        for (entry, responder) in entries {
+            let index = entry.log_id.index;
+            let response = match entry.payload {
+                EntryPayload::Blank => Response::Ok { index },
+                EntryPayload::Membership(new) => {
+                    membership = StoredMembership::new(Some(entry.log_id), new);
+                    Response::Ok { index }
+                }
+                EntryPayload::Normal(proposal) => match read(&proposal) {
+                    Ok((now, command)) => {
+                        let applied = self.state.apply(index, now, command);
+                        changes.extend(applied.changes);
+                        if !applied.events.is_empty() {
+                            happened.push(Happened { index, events: applied.events.into() });
+                        }
+                        applied.response
+                    }
+                    Err(reason) => {
+                        let reason: Arc<str> = format!(
+                            "log entry {index} cannot be applied: {reason}; this server stops at entry {}: run the release that wrote it",
+                            index.saturating_sub(1)
+                        )
+                        .into();
+                        let _first = self.published.halted.set(Arc::clone(&reason));
+                        result = Err(io::Error::other(reason.to_string()));
+                        break;
+                    }
+                },
+            };
+            last = Some(entry.log_id);
+            answers.extend(responder.map(|responder| (responder, response)));
+        }
+        self.publish(Applied { state: Arc::new(self.state.clone()), last, membership });
+        for (responder, response) in answers {
+            responder.send(response);
+        }
+        for key in &changes {
+            self.published.watchers.wake(key);
+        }
+        for one in happened {
+            // Nobody listening is fine.
+            let _listeners = self.published.events.send(one);
+        }
+        result
+    }
+
+    fn publish(&self, applied: Applied) {
+        let index = applied.last.map_or(0, |id| id.index);
+        self.published.applied.store(Arc::new(applied));
+        self.published.index.send_replace(index);
+    }
+}
+
+/// The stored form of a command: when it was proposed (ns since 1970, 8 bytes little-endian), then the command's own encoding.
+pub(crate) fn encode(now: Time, command: &Command) -> Result<Vec<u8>, rmp_serde::encode::Error> {
+    let mut stored = Vec::with_capacity(512);
+    stored.extend_from_slice(&now.0.to_le_bytes());
+    // The same as `Command::encode`, without a second buffer.
+    rmp_serde::encode::write_named(&mut stored, command)?;
+    Ok(stored)
+}
+
+fn read(proposal: &Proposal) -> Result<(Time, Command), String> {
+    if let Some(fresh) = proposal.take() {
+        return Ok(fresh);
+    }
+    let (now, command) = proposal.stored.split_first_chunk::<8>().ok_or("it is too short")?;
+    let command = Command::decode(command).map_err(|error| {
+        let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        format!("{error}{source}")
+    })?;
+    Ok((Time(i64::from_le_bytes(*now)), command))
+}

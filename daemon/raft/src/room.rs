@@ -1,0 +1,478 @@
+//! The thread behind the handle: starts openraft over log and state machine, watches over it, and starts it again from the
+//! disk when the log could not be written. Snapshots and restores are ordered here.
+//!
+//! Everything of openraft runs on this one thread with a runtime of its own, apart from the server's load; blocking work is on
+//! the log's writer thread, the apply thread, and for snapshots on threads of their own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use nomadd_runtime::TaskKind;
+use nomadd_state::{Command, State};
+use openraft::async_runtime::WatchReceiver as _;
+use openraft::{ServerState, SnapshotPolicy};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::error::{OpenError, ProposeError, SnapshotError};
+use crate::folder::Folder;
+use crate::handle::{Leadership, Recovered};
+use crate::log::{Log, Opened, Writer};
+use crate::machine::{Applied, Machine, Published};
+use crate::membership::{ServerId, only_voter};
+use crate::network::Network;
+use crate::snapshots::Snapshots;
+use crate::types::{Types, log_id};
+
+/// A single voter becomes leader within a few disk writes; longer means that something is broken.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) type Consensus = openraft::Raft<Types, Machine>;
+
+/// The running consensus.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) raft: Consensus,
+    pub(crate) log: Log,
+}
+
+/// What handle and room share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) id: ServerId,
+    pub(crate) published: Arc<Published>,
+    pub(crate) snapshots: Arc<Snapshots>,
+    /// None while it is not running; then `trouble` says why.
+    pub(crate) core: ArcSwapOption<Core>,
+    pub(crate) trouble: ArcSwap<ProposeError>,
+    pub(crate) leadership: watch::Sender<Leadership>,
+    /// Wakes the compaction.
+    pub(crate) grown: Arc<Notify>,
+    /// How often the consensus was started again after a failure.
+    pub(crate) restarts: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(id: ServerId, published: Arc<Published>, snapshots: Arc<Snapshots>) -> Self {
+        let starting = ProposeError::Storage { reason: "it is being opened".into() };
+        Self {
+            id,
+            published,
+            snapshots,
+            core: ArcSwapOption::empty(),
+            trouble: ArcSwap::from_pointee(starting),
+            leadership: watch::Sender::default(),
+            grown: Arc::default(),
+            restarts: AtomicU64::new(0),
+        }
+    }
+}
+
+/// What the handle asks of the room.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Restore { state: Box<State>, done: oneshot::Sender<Result<u64, SnapshotError>> },
+    Snapshot { done: oneshot::Sender<Result<u64, SnapshotError>> },
+    Stop { done: oneshot::Sender<()> },
+}
+
+/// The room.
+pub(crate) struct Room {
+    pub(crate) config: Config,
+    pub(crate) folder: Folder,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) machine: Machine,
+    pub(crate) orders: mpsc::Receiver<Order>,
+    /// Entry bytes of the log when the newest snapshot was made.
+    marked: u64,
+    compacting: Arc<AtomicBool>,
+}
+
+struct Running {
+    core: Arc<Core>,
+    writer: Writer,
+}
+
+impl Room {
+    pub(crate) fn new(config: Config, folder: Folder, shared: Arc<Shared>, machine: Machine, orders: mpsc::Receiver<Order>) -> Self {
+        Self { config, folder, shared, machine, orders, marked: 0, compacting: Arc::default() }
+    }
+
+    /// Runs until it is told to stop, or nobody holds the handle any more.
+    pub(crate) async fn run(mut self, ready: oneshot::Sender<Result<Recovered, OpenError>>) {
+        let mut running = match self.start(true).await {
+            Ok((running, recovered)) => {
+                if ready.send(Ok(recovered)).is_err() {
+                    return self.stop(running).await;
+                }
+                Some(running)
+            }
+            Err(error) => return drop(ready.send(Err(error))),
+        };
+        let mut wait = Backoff::default();
+        loop {
+            let order = match &running {
+                Some(up) => self.watch_over(up).await,
+                None => match tokio::time::timeout(wait.next(&self.config), self.orders.recv()).await {
+                    Ok(order) => Event::Order(order),
+                    Err(_) => Event::Retry,
+                },
+            };
+            match order {
+                Event::Order(None) => {
+                    if let Some(up) = running.take() {
+                        self.stop(up).await;
+                    }
+                    return;
+                }
+                Event::Order(Some(Order::Stop { done })) => {
+                    self.shared.trouble.store(Arc::new(ProposeError::Stopped));
+                    if let Some(up) = running.take() {
+                        self.stop(up).await;
+                    }
+                    self.shared.published.watchers.wake_all();
+                    drop(self);
+                    let _gone = done.send(());
+                    return;
+                }
+                Event::Order(Some(Order::Snapshot { done })) => {
+                    let made = self.snapshot().await;
+                    if let (Ok(_), Some(up)) = (&made, &running) {
+                        self.compacted(&up.core).await;
+                    }
+                    let _gone = done.send(made);
+                }
+                Event::Order(Some(Order::Restore { state, done })) => {
+                    let _gone = match running.take() {
+                        Some(up) => {
+                            let (result, up) = self.restore(up, *state).await;
+                            running = up;
+                            done.send(result)
+                        }
+                        None => done.send(Err(SnapshotError::Refused(ProposeError::clone(&self.shared.trouble.load())))),
+                    };
+                }
+                Event::Failed(reason) => {
+                    tracing::error!(%reason, "the log cannot be written: starting again from the disk");
+                    if let Some(up) = running.take() {
+                        self.fail(reason);
+                        self.stop(up).await;
+                    }
+                    wait = Backoff::default();
+                }
+                Event::Retry => {
+                    if self.shared.published.halted.get().is_some() {
+                        continue;
+                    }
+                    match self.start(false).await {
+                        Ok((up, _)) => {
+                            tracing::info!("the log can be written again");
+                            self.shared.restarts.fetch_add(1, Ordering::Relaxed);
+                            running = Some(up);
+                            wait = Backoff::default();
+                        }
+                        Err(error) => {
+                            tracing::error!(error = &error as &dyn std::error::Error, "cannot start again from the disk");
+                            self.fail(chain(&error).into());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes are refused with this reason from now on.
+    fn fail(&self, reason: Arc<str>) {
+        self.shared.trouble.store(Arc::new(ProposeError::Storage { reason }));
+        self.shared.core.store(None);
+    }
+
+    async fn stop(&self, mut running: Running) {
+        self.shared.core.store(None);
+        if running.core.raft.shutdown().await.is_err() {
+            tracing::error!("the consensus ended with a panic");
+        }
+        running.writer.close();
+        self.shared.leadership.send_modify(|leadership| {
+            *leadership = Leadership { leading: false, leader: None, ..leadership.clone() };
+        });
+    }
+
+    /// Opens the log and starts openraft over it; a single voter leads when this returns.
+    async fn start(&mut self, first: bool) -> Result<(Running, Recovered), OpenError> {
+        let published = Arc::clone(&self.shared.published);
+        let salt = self.config.runtime.seeds.seed() as u32;
+        let before = published.count();
+        let grown = (Arc::clone(&self.shared.grown), self.config.limits.snapshot_bytes.max(1));
+        let disk = Arc::clone(&self.config.disk);
+        let (log, writer, opened) = Log::open(disk, &self.folder.log, (salt, self.config.limits.segment), Arc::clone(&published), grown)?;
+        self.check(&opened, first)?;
+        log.keep_after(self.shared.snapshots.oldest_index());
+        let membership = match opened.memberships.last() {
+            Some(stored) => stored.membership().clone(),
+            None => published.applied.load().membership.membership().clone(),
+        };
+        let fresh = opened.fresh && before == 0;
+        let single = fresh || only_voter(&membership, self.shared.id);
+        if single {
+            log.commit_all();
+        }
+        let config = Arc::new(self.consensus_config(single)?);
+        let built = Consensus::build(self.shared.id, config, Network, log.clone(), self.machine.clone()).await;
+        let halted = |error: String| match published.halted.get() {
+            Some(reason) => OpenError::Halted(Arc::clone(reason)),
+            None => OpenError::Start(error),
+        };
+        let raft = built.map_err(|error| halted(error.to_string()))?;
+        raft.run();
+        if fresh {
+            let servers = BTreeMap::from([(self.shared.id, self.config.server.clone())]);
+            raft.initialize(servers).await.map_err(|error| halted(error.to_string()))?;
+        } else if single {
+            raft.trigger().elect(false).await.map_err(|error| halted(error.to_string()))?;
+        }
+        if single {
+            let wait = raft.wait(Some(PATIENCE));
+            let leads = wait.metrics(
+                |metrics| {
+                    metrics.running_state.is_err()
+                        || metrics.state == ServerState::Leader
+                            && metrics.last_applied.is_some_and(|id| id.leader_id.term == metrics.current_term)
+                },
+                "the only voter leads",
+            );
+            let metrics = leads.await.map_err(|_| OpenError::NoLeader { seconds: PATIENCE.as_secs() })?;
+            metrics.running_state.map_err(|error| halted(error.to_string()))?;
+        }
+        let core = Arc::new(Core { raft, log });
+        self.marked = 0;
+        let recovered = Recovered {
+            index: *published.index.borrow(),
+            snapshot_index: self.shared.snapshots.newest().map(|file| file.index()),
+            replayed: published.count() - before,
+            torn: opened.torn,
+        };
+        self.shared.core.store(Some(Arc::clone(&core)));
+        self.lead(&core);
+        Ok((Running { core, writer }, recovered))
+    }
+
+    /// Whether the log on the disk fits what is applied already.
+    fn check(&self, opened: &Opened, first: bool) -> Result<(), OpenError> {
+        let applied = self.shared.published.applied.load();
+        let newest = self.shared.snapshots.newest().and_then(|file| file.meta.last_log_id);
+        if opened.previous.is_some_and(|previous| Some(previous) > applied.last) {
+            return Err(OpenError::Gap {
+                path: self.folder.snapshots.clone(),
+                first: opened.previous.map_or(0, |id| id.index + 1),
+                index: applied.last.map_or(0, |id| id.index),
+            });
+        }
+        if !first && opened.last < applied.last && newest < applied.last {
+            let index = |id: Option<crate::types::LogId>| id.map_or(0, |id| id.index);
+            return Err(OpenError::Lost { found: index(opened.last), applied: index(applied.last) });
+        }
+        Ok(())
+    }
+
+    fn consensus_config(&self, single: bool) -> Result<openraft::Config, OpenError> {
+        let config = openraft::Config {
+            cluster_name: "nomadd".to_owned(),
+            election_timeout_min: 500,
+            election_timeout_max: 1000,
+            heartbeat_interval: 100,
+            snapshot_policy: SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: self.config.limits.trailing_logs,
+            enable_pre_vote: Some(true),
+            // A leader that comes back has lost what it had not synced, so it must not go on in the same term.
+            enable_leader_restore: Some(false),
+            // One voter needs no heartbeats and no election timer: it never wakes without work.
+            enable_tick: !single,
+            ..openraft::Config::default()
+        };
+        config.validate().map_err(|error| OpenError::Start(error.to_string()))
+    }
+
+    /// Waits for the next thing that concerns the room.
+    async fn watch_over(&mut self, up: &Running) -> Event {
+        let mut failed = up.core.log.failed();
+        let mut metrics = up.core.raft.server_metrics();
+        let mut applied = self.shared.published.index.subscribe();
+        let mut look = Instant::now() + self.interval();
+        loop {
+            // Leading counts once all of earlier terms is applied.
+            let waits = self.lead(&up.core);
+            tokio::select! {
+                order = self.orders.recv() => return Event::Order(order),
+                _ = failed.changed() => {
+                    let reason = failed.borrow().clone();
+                    return Event::Failed(reason.unwrap_or_else(|| "the writer has ended".into()));
+                }
+                changed = metrics.changed() => if changed.is_err() {
+                    let reason = match self.shared.published.halted.get() {
+                        Some(reason) => Arc::clone(reason),
+                        None => "the consensus has ended".into(),
+                    };
+                    return Event::Failed(reason);
+                },
+                _ = applied.changed(), if waits => {}
+                () = tokio::time::sleep_until(look) => {
+                    look = Instant::now() + self.interval();
+                    let since = self.shared.snapshots.newest().map_or(0, |file| file.index());
+                    if self.shared.published.index.borrow().saturating_sub(since) >= self.config.limits.snapshot_threshold {
+                        self.compact(&up.core);
+                    }
+                }
+                () = self.shared.grown.notified() => {
+                    let size = self.shared.snapshots.newest().map_or(0, |file| file.size);
+                    let limit = self.config.limits.snapshot_bytes.max(size.saturating_mul(2));
+                    if up.core.log.appended().saturating_sub(self.marked) >= limit {
+                        self.marked = up.core.log.appended();
+                        self.compact(&up.core);
+                    }
+                }
+            }
+        }
+    }
+
+    fn interval(&self) -> Duration {
+        let interval = self.config.limits.snapshot_interval;
+        interval + self.config.runtime.seeds.jitter(interval / 8)
+    }
+
+    /// Publishes who leads; whether it must be looked at again when more is applied.
+    fn lead(&self, core: &Core) -> bool {
+        let metrics = core.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let leads = metrics.state == ServerState::Leader;
+        let term = metrics.vote.leader_id.term;
+        let applied = self.shared.published.applied.load().last.is_some_and(|id| id.leader_id.term == term);
+        let now = Leadership { term, leader: metrics.current_leader, leading: leads && applied };
+        self.shared.leadership.send_if_modified(|before| {
+            let changed = *before != now;
+            if changed {
+                *before = now;
+            }
+            changed
+        });
+        leads && !applied
+    }
+
+    /// Writes a snapshot beside the work and lets openraft drop what it covers.
+    fn compact(&self, core: &Arc<Core>) {
+        if self.compacting.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let (core, compacting) = (Arc::clone(core), Arc::clone(&self.compacting));
+        let (snapshots, applied) = (Arc::clone(&self.shared.snapshots), self.shared.published.applied.load_full());
+        let now = self.config.runtime.clock.now();
+        self.config.runtime.tasks.spawn(TaskKind::Background, async move {
+            let kept = Arc::clone(&snapshots);
+            match tokio::task::spawn_blocking(move || snapshots.write(&applied, now)).await {
+                Ok(Ok(file)) => {
+                    tracing::debug!(index = file.index(), bytes = file.size, "snapshot written");
+                    covered(&core, &kept).await;
+                }
+                // The log stays as long as it is; the next look tries again.
+                Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot write a snapshot"),
+                Err(error) => tracing::error!(%error, "writing a snapshot failed"),
+            }
+            compacting.store(false, Ordering::SeqCst);
+        });
+    }
+
+    async fn compacted(&self, core: &Core) {
+        covered(core, &self.shared.snapshots).await;
+    }
+
+    /// Writes a snapshot of what is applied now.
+    async fn snapshot(&self) -> Result<u64, SnapshotError> {
+        let (snapshots, applied) = (Arc::clone(&self.shared.snapshots), self.shared.published.applied.load_full());
+        let now = self.config.runtime.clock.now();
+        let written = tokio::task::spawn_blocking(move || snapshots.write(&applied, now)).await;
+        written.map_err(|error| SnapshotError::Start(error.to_string()))?.map(|file| file.index())
+    }
+
+    /// Puts a restored state in the place of the one that is there, one entry after everything that was. The log starts anew
+    /// behind it, so a crash in between finds either the old state and its log, or the new snapshot.
+    async fn restore(&mut self, mut running: Running, state: State) -> (Result<u64, SnapshotError>, Option<Running>) {
+        self.fail("a snapshot is being restored".into());
+        let log = running.core.log.clone();
+        if running.core.raft.shutdown().await.is_err() {
+            tracing::error!("the consensus ended with a panic");
+        }
+        running.writer.close();
+        drop(running);
+        let before = self.shared.published.applied.load_full();
+        let result = self.replace(&before, log.last().max(before.last).map_or(0, |id| id.index) + 1, state).await;
+        match self.start(false).await {
+            Ok((up, _)) => {
+                if result.is_ok() {
+                    self.shared.snapshots.keep_only_newest();
+                    up.core.log.keep_after(self.shared.snapshots.oldest_index());
+                }
+                (result, Some(up))
+            }
+            Err(error) => {
+                self.fail(chain(&error).into());
+                (result.and(Err(SnapshotError::Start(chain(&error)))), None)
+            }
+        }
+    }
+
+    async fn replace(&self, before: &Applied, index: u64, mut state: State) -> Result<u64, SnapshotError> {
+        let now = self.config.runtime.clock.now();
+        state.apply(index, now, Command::Noop);
+        let term = self.shared.leadership.borrow().term;
+        let applied =
+            Applied { state: Arc::new(state), last: Some(log_id(term, index)), membership: before.membership.clone() };
+        let (snapshots, written) = (Arc::clone(&self.shared.snapshots), applied.clone());
+        let written = tokio::task::spawn_blocking(move || snapshots.write(&written, now)).await;
+        written.map_err(|error| SnapshotError::Start(error.to_string()))??;
+        let installed = self.machine.install(applied).await;
+        installed.map_err(|source| SnapshotError::Io { what: "put the restored state in place", source })?;
+        Ok(index)
+    }
+}
+
+/// Tells openraft of a snapshot that is written, and the log what it may drop.
+async fn covered(core: &Core, snapshots: &Snapshots) {
+    core.log.keep_after(snapshots.oldest_index());
+    if core.raft.trigger().snapshot().await.is_err() {
+        tracing::debug!("the consensus ended before it heard of a snapshot");
+    }
+}
+
+enum Event {
+    Order(Option<Order>),
+    Failed(Arc<str>),
+    Retry,
+}
+
+/// How long to wait before the next start: 100 ms, doubled up to 5 s, with jitter.
+#[derive(Default)]
+struct Backoff(u32);
+
+impl Backoff {
+    fn next(&mut self, config: &Config) -> Duration {
+        let wait = Duration::from_millis(100 << self.0.min(6)).min(Duration::from_secs(5));
+        self.0 += 1;
+        wait + config.runtime.seeds.jitter(wait / 4)
+    }
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
