@@ -48,6 +48,7 @@ pub struct Placer<'a> {
     ledgers: HashMap<u32, Ledger>,
     planned: HashMap<u32, Vec<Arc<AllocatedResources>>>,
     stopped: BTreeSet<AllocationId>,
+    preempted: HashMap<(nomadd_model::Text, nomadd_model::Text, nomadd_model::Text), i64>,
 }
 
 /// Where an allocation goes and what it gets there.
@@ -104,6 +105,7 @@ impl<'a> Placer<'a> {
             ledgers: HashMap::new(),
             planned: HashMap::new(),
             stopped: BTreeSet::new(),
+            preempted: HashMap::new(),
         }
     }
 
@@ -138,13 +140,23 @@ impl<'a> Placer<'a> {
 
     fn charge(&mut self, allocation: &Allocation, take: bool) {
         let Some(row) = self.fleet.find(allocation.node_id) else { return };
-        if allocation.client_status.is_terminal() {
+        if !self.state.holds_resources(allocation) {
             return;
         }
         let amount = Amount::of(&Footprint::of(&allocation.allocated_resources));
         let (amount, count) = if take { (amount, 1) } else { (Amount::default().minus(amount), -1) };
         self.fleet.charge(row, amount, count);
         self.ledgers.remove(&row);
+    }
+
+    /// How many allocations of an allocation's group this plan preempts already.
+    pub fn preempted_of(&self, allocation: &Allocation) -> i64 {
+        self.preempted.get(&group_key(allocation)).copied().unwrap_or(0)
+    }
+
+    /// Counts a preempted allocation.
+    pub fn note_preempted(&mut self, allocation: &Allocation) {
+        *self.preempted.entry(group_key(allocation)).or_default() += 1;
     }
 
     /// Whether the plan stops an allocation.
@@ -159,7 +171,7 @@ impl<'a> Placer<'a> {
         Some(self.ledgers.entry(row).or_insert_with(|| {
             let held = state
                 .allocations_by_node(node.id)
-                .filter(|allocation| !allocation.client_status.is_terminal() && !stopped.contains(&allocation.id))
+                .filter(|allocation| state.holds_resources(allocation) && !stopped.contains(&allocation.id))
                 .map(|allocation| &*allocation.allocated_resources);
             let planned = planned.get(&row).into_iter().flatten().map(|resources| &**resources);
             Ledger::new(&node, held.chain(planned))
@@ -187,6 +199,10 @@ impl<'a> Placer<'a> {
         }
         self.ledgers.remove(&row);
     }
+}
+
+fn group_key(allocation: &Allocation) -> (nomadd_model::Text, nomadd_model::Text, nomadd_model::Text) {
+    (allocation.namespace.clone(), allocation.job_id.clone(), allocation.task_group.clone())
 }
 
 impl Drop for Placer<'_> {

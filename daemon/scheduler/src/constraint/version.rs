@@ -78,7 +78,8 @@ impl Ord for Version {
 }
 
 fn is_identifiers(text: &str) -> bool {
-    text.split('.').all(|part| !part.is_empty() && part.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'~'))
+    text.split('.')
+        .all(|part| !part.is_empty() && part.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'~'))
 }
 
 /// SemVer 2.0, section 11: numbers by value and below texts, a longer list wins when all before is equal.

@@ -1,0 +1,169 @@
+//! What comes of an evaluation: its status, what is queued and failed, and the evaluations it makes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use nomadd_model::{
+    AllocationMetric, DeploymentId, DesiredUpdates, Evaluation, EvaluationId, EvaluationStatus, Plan, PlanAnnotations,
+    Text, Trigger,
+};
+
+use crate::ids::Random;
+use crate::reconcile::{Later, LaterKind};
+use crate::{Context, Outcome};
+
+/// Texts of evaluations.
+pub mod text {
+    /// A blocked evaluation for failed placements.
+    pub const PLACE_REMAINING: &str = "created to place remaining allocations";
+    /// A blocked evaluation because plans kept being refused.
+    pub const CONFLICTS: &str = "created due to placement conflicts";
+    /// A delayed evaluation.
+    pub const DELAYED: &str = "created for delayed rescheduling";
+}
+
+/// Collects what one evaluation does.
+pub(crate) struct Report<'a> {
+    pub(crate) evaluation: &'a Evaluation,
+    pub(crate) plan: Plan,
+    pub(crate) queued: BTreeMap<Text, i64>,
+    pub(crate) failed: BTreeMap<Text, Arc<AllocationMetric>>,
+    pub(crate) annotations: PlanAnnotations,
+    pub(crate) later: Vec<Later>,
+    pub(crate) deployment_id: DeploymentId,
+    eligibility: BTreeMap<String, bool>,
+    escaped: bool,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(evaluation: &'a Evaluation, plan: Plan) -> Self {
+        Self {
+            evaluation,
+            plan,
+            queued: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            annotations: PlanAnnotations::default(),
+            later: Vec::new(),
+            deployment_id: DeploymentId::NONE,
+            eligibility: BTreeMap::new(),
+            escaped: false,
+        }
+    }
+
+    pub(crate) fn desire(&mut self, group: &str, desired: &DesiredUpdates) {
+        self.annotations.desired_tg_updates.insert(group.to_owned(), desired.clone());
+    }
+
+    /// Notes that a group could not be placed, and which classes of nodes could run it.
+    pub(crate) fn fail(
+        &mut self,
+        group: &Text,
+        metric: AllocationMetric,
+        eligibility: BTreeMap<String, bool>,
+        escaped: bool,
+    ) {
+        self.failed.insert(group.clone(), Arc::new(metric));
+        self.escaped |= escaped;
+        for (class, eligible) in eligibility {
+            // What any failed group could use is worth waking up for.
+            *self.eligibility.entry(class).or_insert(false) |= eligible;
+        }
+    }
+
+    /// The outcome: the plan (if it changes anything), the evaluation, and what it makes.
+    pub(crate) fn finish(&mut self, ids: &mut Random, context: &Context) -> Outcome {
+        let mut evaluation = self.evaluation.clone();
+        let mut created = Vec::new();
+        evaluation.snapshot_index = self.plan.snapshot_index;
+        evaluation.queued_allocations = std::mem::take(&mut self.queued);
+        evaluation.failed_tg_allocs = std::mem::take(&mut self.failed);
+        evaluation.status = EvaluationStatus::Complete;
+        evaluation.status_description = Text::default();
+        if !self.deployment_id.is_none() {
+            evaluation.deployment_id = self.deployment_id;
+        }
+        self.annotations.preempted_allocs.clear();
+        evaluation.plan_annotations = Some(self.annotations.clone());
+        let eligibility = if self.escaped { BTreeMap::new() } else { std::mem::take(&mut self.eligibility) };
+        if !evaluation.failed_tg_allocs.is_empty() {
+            if self.evaluation.status == EvaluationStatus::Blocked {
+                // It was woken up and still finds nothing: the same evaluation waits on.
+                evaluation.status = EvaluationStatus::Blocked;
+                evaluation.status_description = self.evaluation.status_description.clone();
+                evaluation.class_eligibility = eligibility;
+                evaluation.escaped_computed_class = self.escaped;
+            } else {
+                let blocked = Evaluation {
+                    class_eligibility: eligibility,
+                    escaped_computed_class: self.escaped,
+                    failed_tg_allocs: evaluation.failed_tg_allocs.clone(),
+                    status: EvaluationStatus::Blocked,
+                    status_description: text::PLACE_REMAINING.into(),
+                    ..follow_up(&evaluation, EvaluationId(ids.id()), Trigger::QueuedAllocs, context)
+                };
+                evaluation.blocked_eval = blocked.id;
+                created.push(blocked);
+            }
+        }
+        for Later { id, at, kind } in self.later.drain(..) {
+            let trigger = match kind {
+                LaterKind::Reschedule => Trigger::Reschedule,
+                LaterKind::Disconnect => Trigger::MaxDisconnectTimeout,
+                LaterKind::ClientStop => Trigger::RetryFailedAlloc,
+            };
+            evaluation.next_eval = if evaluation.next_eval.is_none() { id } else { evaluation.next_eval };
+            created.push(Evaluation {
+                wait_until: at,
+                status_description: text::DELAYED.into(),
+                ..follow_up(&evaluation, id, trigger, context)
+            });
+        }
+        let plan = std::mem::take(&mut self.plan);
+        Outcome { plan: (!is_empty(&plan)).then_some(plan), evaluation, created, annotations: Some(self.annotations.clone()) }
+    }
+}
+
+/// An evaluation of the same job that follows another.
+pub(crate) fn follow_up(previous: &Evaluation, id: EvaluationId, trigger: Trigger, context: &Context) -> Evaluation {
+    Evaluation {
+        create_time: context.now.unix_nanos(),
+        id,
+        job_id: previous.job_id.clone(),
+        job_modify_index: previous.job_modify_index,
+        kind: previous.kind.clone(),
+        modify_time: context.now.unix_nanos(),
+        namespace: previous.namespace.clone(),
+        previous_eval: previous.id,
+        priority: previous.priority,
+        snapshot_index: previous.snapshot_index,
+        status: EvaluationStatus::Pending,
+        triggered_by: trigger,
+        ..Evaluation::default()
+    }
+}
+
+/// Whether a plan changes nothing.
+pub fn is_empty(plan: &Plan) -> bool {
+    plan.placements.iter().all(|batch| batch.placements.is_empty())
+        && plan.in_place.is_empty()
+        && plan.stops.is_empty()
+        && plan.preemptions.is_empty()
+        && plan.deployment.is_none()
+        && plan.deployment_updates.is_empty()
+}
+
+/// The outcome when plans of an evaluation were refused too often: it fails, and a blocked one tries again later.
+pub fn out_of_attempts(evaluation: &Evaluation, limit: u32, context: &Context) -> Outcome {
+    let mut ids = Random::new(context.seed, evaluation.id);
+    let blocked = Evaluation {
+        status: EvaluationStatus::Blocked,
+        status_description: text::CONFLICTS.into(),
+        escaped_computed_class: true,
+        ..follow_up(evaluation, EvaluationId(ids.id()), Trigger::MaxPlans, context)
+    };
+    let mut failed = evaluation.clone();
+    failed.status = EvaluationStatus::Failed;
+    failed.status_description = format!("maximum attempts reached ({limit})").into();
+    failed.blocked_eval = blocked.id;
+    Outcome { plan: None, evaluation: failed, created: vec![blocked], annotations: None }
+}
