@@ -127,6 +127,11 @@ impl Cgroups {
             hierarchies.unified = None;
             hierarchies.unified_reason = Some(reason);
         }
+        if let Some(root) = hierarchies.counting()
+            && make_parent(root, &parent).is_err()
+        {
+            hierarchies.accounting = None;
+        }
         for controller in Controller::ALL {
             if let Err(reason) = hierarchies.ready(controller, &parent) {
                 hierarchies.drop_controller(controller);

@@ -144,6 +144,7 @@ fn answer(record: &Record, waiting: &mut BTreeMap<u64, oneshot::Sender<Result<()
     let Some(answer) = waiting.remove(&id) else { return };
     let result = match record.kind().as_str() {
         "ok" => Ok(()),
+        _ if record.text("ended").is_some() => Err(SignalError::Ended),
         _ => Err(SignalError::Refused(record.text("message").unwrap_or_default())),
     };
     // Who asked may have gone.

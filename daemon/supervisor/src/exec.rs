@@ -133,7 +133,8 @@ fn spawn(helper: &Path, cgroups: Vec<PathBuf>, request: &ExecRequest) -> Result<
     let ExecRequest { argv, terminal, env, working_directory, user } = request;
     let command = argv.first().map(String::as_str).unwrap_or_default();
     let program = program::find(command, working_directory, &[], env.get("PATH").map(String::as_str))?;
-    let user = user.as_deref().map(users::lookup).transpose()?.map(|user| user.credentials());
+    let user = user.as_deref().map(users::lookup).transpose()?;
+    let user = user.filter(|user| sys::user_id() == 0 || user.uid != sys::user_id()).map(|user| user.credentials());
     let uid = user.as_ref().map(|user| user.uid);
     let spec = ExecSpec {
         command: Command {

@@ -141,6 +141,12 @@ fn window(rows: u16, columns: u16) -> libc::winsize {
     libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
 }
 
+/// Whom this process acts as.
+pub fn user_id() -> u32 {
+    // SAFETY: no arguments.
+    unsafe { libc::geteuid() }
+}
+
 /// Gives a terminal to the user that will work in it.
 pub fn give_to(fd: impl AsFd, uid: u32) -> io::Result<()> {
     std::os::unix::fs::fchown(fd, Some(uid), None)

@@ -115,6 +115,14 @@ pub fn read(cgroups: &[PathBuf], pid: i32, at: Instant) -> Usage {
 }
 
 fn read_cpu(usage: &mut Usage, cgroup: &Path) {
+    // Version 1 without version 2 beside it.
+    let number = |file: &str| fs::read_to_string(cgroup.join(file)).ok()?.trim().parse::<u64>().ok();
+    if let Some(total) = number("cpuacct.usage") {
+        usage.cpu_total_ns = total;
+        usage.cpu_user_ns = number("cpuacct.usage_user").unwrap_or(total);
+        usage.cpu_system_ns = number("cpuacct.usage_sys").unwrap_or(0);
+        usage.measured.push(Controller::Cpu);
+    }
     let Some(stat) = Fields::read(cgroup, "cpu.stat") else { return };
     if let Some(total) = stat.get("usage_usec") {
         usage.cpu_total_ns = total * 1000;

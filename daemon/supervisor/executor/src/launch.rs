@@ -21,7 +21,7 @@ pub fn start(spec: &TaskSpec, outputs: [Option<PipeWriter>; 2]) -> Result<i32, F
     let birth_place = cgroup::birth_place(&spec.cgroups);
     let parent = std::process::id() as i32;
     let fork = match sys::fork(birth_place.as_ref().map(AsFd::as_fd)) {
-        // An old kernel, or a cgroup that takes no process directly: the child moves itself below.
+        // An old kernel, a filter of system calls, a cgroup that takes nobody directly: the child moves itself below.
         Err(_) if birth_place.is_some() => sys::fork(None),
         result => result,
     };

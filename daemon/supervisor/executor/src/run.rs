@@ -193,7 +193,9 @@ impl Executor {
             Err(reason) => return error(reason.to_string()),
         };
         if self.ended.is_some() {
-            return error("the task has ended".to_owned());
+            let mut answer = error("the task has ended".to_owned());
+            answer.push("ended", true);
+            return answer;
         }
         match request {
             Request::Signal(signal) => {

@@ -119,17 +119,21 @@ pub enum Fork {
 
 /// Forks; with a cgroup the child is born in it (kernels from 5.7 on), which spares the move.
 pub fn fork(into_cgroup: Option<BorrowedFd<'_>>) -> io::Result<Fork> {
+    let Some(cgroup) = into_cgroup else {
+        // SAFETY: this process has one thread, so the child's copy is consistent and the child may allocate.
+        return match check(unsafe { libc::fork() })? {
+            0 => Ok(Fork::Child),
+            pid => Ok(Fork::Parent(pid)),
+        };
+    };
     const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
     // The fields of the kernel's struct clone_args, version 2 (88 bytes): flags, pidfd, child_tid, parent_tid,
     // exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup.
     let mut arguments = [0_u64; 11];
     arguments[4] = libc::SIGCHLD as u64;
-    if let Some(cgroup) = into_cgroup {
-        arguments[0] = CLONE_INTO_CGROUP;
-        arguments[10] = cgroup.as_raw_fd() as u64;
-    }
-    // SAFETY: without CLONE_VM the child gets a copy of everything, as with fork; this process has one thread, so the
-    // copy is consistent and the child may allocate. The array outlives the call.
+    arguments[0] = CLONE_INTO_CGROUP;
+    arguments[10] = cgroup.as_raw_fd() as u64;
+    // SAFETY: without CLONE_VM the child gets a copy of everything, as with fork above. The array outlives the call.
     let result = unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size_of_val(&arguments)) };
     match check(result as libc::c_int)? {
         0 => Ok(Fork::Child),

@@ -17,6 +17,8 @@ pub struct Hierarchies {
     pub(super) unified_controllers: BTreeSet<Controller>,
     /// The roots of version 1 hierarchies by controller.
     pub(super) v1: BTreeMap<Controller, PathBuf>,
+    /// The root of the version 1 hierarchy that counts processor time; needed only without version 2.
+    pub(super) accounting: Option<PathBuf>,
 }
 
 /// Where a controller is.
@@ -53,6 +55,9 @@ impl Hierarchies {
                     found.unified = Some(path);
                 }
                 "cgroup" => {
+                    if options.split(',').any(|option| option == "cpuacct") {
+                        found.accounting.get_or_insert_with(|| path.clone());
+                    }
                     for controller in Controller::ALL {
                         if options.split(',').any(|option| option == controller.as_str()) {
                             found.v1.entry(controller).or_insert_with(|| path.clone());
@@ -78,8 +83,14 @@ impl Hierarchies {
 
     /// The roots in use, each once; the version 2 one first.
     pub fn roots(&self) -> impl Iterator<Item = &Path> {
-        let v1: BTreeSet<&Path> = self.v1.values().map(PathBuf::as_path).collect();
+        let mut v1: BTreeSet<&Path> = self.v1.values().map(PathBuf::as_path).collect();
+        v1.extend(self.counting());
         self.unified.as_deref().into_iter().chain(v1)
+    }
+
+    /// Where processor time is counted if the version 2 hierarchy, which always does, is not there.
+    pub(super) fn counting(&self) -> Option<&Path> {
+        if self.unified.is_some() { None } else { self.accounting.as_deref() }
     }
 
     /// Makes the controller usable for children of `parent`, or says why it is not.
@@ -137,6 +148,10 @@ mod tests {
         assert_eq!(found.place(Controller::Pids), Some(Place::V2(Path::new("/sys/fs/cgroup/unified"))));
         assert_eq!(found.place(Controller::Cpuset), None);
         assert_eq!(found.roots().count(), 3);
+        let without_v2: String =
+            HYBRID.lines().filter(|line| !line.contains("cgroup2")).map(|l| format!("{l}\n")).collect();
+        let found = Hierarchies::parse(&without_v2, |_| String::new());
+        assert_eq!(found.counting(), Some(Path::new("/sys/fs/cgroup/cpu,cpuacct")));
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub fn own(hierarchies: &Hierarchies, name: &Path, limits: &Limits) -> Result<Ve
     if let Some(root) = &hierarchies.unified {
         add(root, Vec::new());
     }
+    if let Some(root) = hierarchies.counting() {
+        add(root, Vec::new());
+    }
     // Memory is always joined: it is what tells a task's use from the host's.
     match hierarchies.place(Controller::Memory) {
         Some(Place::V1(root)) => add(root, memory_v1(limits)),

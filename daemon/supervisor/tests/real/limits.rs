@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nomadd_supervisor::{Controller, Handle, Limits, Supervisor};
+use nomadd_supervisor::{CgroupOverride, Controller, Handle, Limits, Supervisor};
 
 use crate::stop::executor_of;
 use crate::support::{Host, alive, ended, until};
@@ -138,6 +138,26 @@ async fn cgroups_left_by_an_earlier_run_of_the_same_task_are_not_this_ones() {
     assert!(status.is_success(), "{status:?}");
     assert_eq!(ended(&first).await.signal, 9);
     until("the earlier run is gone", || members.iter().all(|pid| !alive(*pid))).await;
+}
+
+#[tokio::test]
+async fn a_task_joins_the_cgroups_that_its_job_names_and_leaves_them() {
+    let host = Host::new();
+    let Some(root) = nomadd_supervisor::cgroup::Hierarchies::detect().unified else {
+        eprintln!("SKIPPED: this host has no version 2 hierarchy");
+        return;
+    };
+    let mut spec = host.spec("web", "cat /proc/self/cgroup; setsid sleep 1000 &");
+    spec.cgroup_override = Some(CgroupOverride::V2(host.parent.clone()));
+    let handle = host.direct.start(spec).await.unwrap();
+    assert!(ended(&handle).await.is_success());
+    assert!(host.stdout("web").contains(&format!("0::/{}\n", host.parent)), "{}", host.stdout("web"));
+    let directory = root.join(&host.parent);
+    assert_eq!(fs::read_to_string(directory.join("cgroup.procs")).unwrap(), "", "what it started ended with it");
+    let mut spec = host.spec("web", "true");
+    spec.cgroup_override = Some(CgroupOverride::V2("../..".into()));
+    let text = "cannot limit the task: cgroup \"../..\" of the task's configuration leads out of the hierarchy";
+    assert_eq!(host.refusal(spec).await.chain(), text);
 }
 
 #[tokio::test]

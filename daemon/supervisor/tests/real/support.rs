@@ -23,6 +23,9 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 pub fn executor() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
+        if let Some(named) = std::env::var_os("NOMADD_EXECUTOR") {
+            return PathBuf::from(named);
+        }
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--package", "nomadd-executor", "--bin", "nomadd-executor"]);
         if !cfg!(debug_assertions) {
@@ -57,7 +60,7 @@ impl Host {
     /// The same host as another daemon sees it.
     pub fn at(folder: PathBuf, parent: &str) -> Self {
         fs::create_dir_all(folder.join("logs")).unwrap();
-        let config = Config { cgroup_parent: parent.to_owned(), executor: Some(executor()) };
+        let config = Config { cgroup_parent: parent.to_owned(), executor: Some(executor()), ..Config::default() };
         let direct = Direct::new(&config, Runtime::real(2)).unwrap();
         Self { folder, parent: parent.to_owned(), direct, remove: false }
     }
