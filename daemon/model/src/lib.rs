@@ -12,6 +12,7 @@ pub mod agent;
 pub mod allocation;
 pub mod canonicalize;
 pub mod deployment;
+pub mod diff;
 pub mod evaluation;
 pub mod group;
 pub mod job;
