@@ -1,9 +1,6 @@
 //! Right sides of operators that have a grammar of their own, parsed as the scheduler will parse them.
 
-#[expect(dead_code, reason = "admission parses versions and never compares them")]
-#[path = "../../scheduler/src/constraint/version.rs"]
-mod version_grammar;
-use version_grammar::Requirements;
+use nomadd_scheduler::constraint::version::Requirements;
 
 /// The largest compiled form of a pattern, in bytes; a larger one would only cost servers memory.
 const LARGEST_PATTERN: usize = 1 << 20;
