@@ -15,6 +15,7 @@ pub mod snapshot;
 mod state;
 mod table;
 mod usage;
+mod verify;
 mod watch;
 
 pub use command::*;

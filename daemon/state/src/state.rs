@@ -18,7 +18,7 @@ use crate::table::nodes::NodeRecord;
 use crate::watch::Table;
 
 /// The replicated state as of one index of the log.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct State {
     pub(crate) index: u64,
     pub(crate) table_indexes: [u64; Table::ALL.len()],

@@ -93,6 +93,17 @@ impl Footprint {
         footprint
     }
 
+    /// Whether two hold the same.
+    pub fn same(a: &Self, b: &Self) -> bool {
+        let ports = |footprint: &Self| -> BTreeSet<(Text, u16)> {
+            footprint.ports.iter().map(|port| (port.address.clone(), port.port)).collect()
+        };
+        (a.cpu_shares, a.memory_mb, a.memory_max_mb, a.disk_mb)
+            == (b.cpu_shares, b.memory_mb, b.memory_max_mb, b.disk_mb)
+            && (&a.cores, &a.devices) == (&b.cores, &b.devices)
+            && ports(a) == ports(b)
+    }
+
     fn add_exclusive(&mut self, task: &AllocatedTaskResources) {
         self.cores.extend(&task.cpu.reserved_cores);
         task.networks.iter().for_each(|network| self.add_network(network));
@@ -334,6 +345,12 @@ impl NodeUsage {
         Ok(())
     }
 
+    /// Whether two allocations hold the same core, port or device.
+    pub fn holds_something_twice(&self) -> bool {
+        self.cores.iter().any(|entry| entry.1 > 1)
+            || self.ports.values().flatten().any(|entry| entry.1 > 1)
+            || self.devices.values().flat_map(BTreeMap::values).any(|count| *count > 1)
+    }
     /// How many allocations hold a port of an address.
     pub fn port_holders(&self, address: &str, port: u16) -> u32 {
         self.ports.get(address).map_or(0, |ports| count(ports, port))

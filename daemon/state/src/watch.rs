@@ -50,6 +50,24 @@ impl Table {
         Self::RootKeys,
         Self::Cluster,
     ];
+
+    /// The name of the table; snapshots refer to it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jobs => "jobs",
+            Self::Summaries => "job_summary",
+            Self::Scaling => "scaling",
+            Self::Nodes => "nodes",
+            Self::Allocations => "allocs",
+            Self::Evaluations => "evals",
+            Self::Deployments => "deployment",
+            Self::Namespaces => "namespaces",
+            Self::NodePools => "node_pools",
+            Self::SchedulerConfiguration => "scheduler_config",
+            Self::RootKeys => "root_keys",
+            Self::Cluster => "cluster_meta",
+        }
+    }
 }
 
 /// Something that changed.

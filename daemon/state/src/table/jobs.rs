@@ -28,10 +28,13 @@ pub struct JobRecord {
     pub(crate) live_allocations: u32,
     pub(crate) evaluations: u32,
     pub(crate) live_evaluations: u32,
+    pub(crate) blocked_evaluations: u32,
     pub(crate) deployments: u32,
     pub(crate) active_deployments: u32,
     /// Since the job was created it had an evaluation or allocation, perhaps deleted by now.
     pub(crate) has_history: bool,
+    /// When a plan last changed its allocations; a plan that has not seen that is stale.
+    pub(crate) last_plan_index: u64,
 }
 
 /// A version that allocations refer to.
