@@ -3,6 +3,9 @@
 //! `machine` decides for an allocation, `task` for one task, `restart` and `health` judge; `runner` performs.
 
 pub mod health;
+pub mod launch;
 pub mod machine;
 pub mod restart;
+pub mod runner;
+pub mod shared;
 pub mod task;

@@ -5,3 +5,19 @@
 //! the `supervisor`'s, their configuration the `driver`'s. An unreachable server never stops a task.
 
 pub mod allocation;
+pub mod client;
+pub mod config;
+mod context;
+pub mod directory;
+pub mod environment;
+pub mod fingerprint;
+pub mod identity;
+mod server;
+pub mod store;
+#[cfg(test)]
+mod testing;
+mod updates;
+
+pub use allocation::shared::RequestError;
+pub use client::{Client, StartError};
+pub use config::{ClientConfig, GcConfig, HostNetwork, HostVolume, Loopback, Reserved};

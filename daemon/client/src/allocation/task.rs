@@ -203,6 +203,8 @@ pub enum Input {
         /// Since when.
         at: Time,
     },
+    /// After a restart of the agent: its start had not come to anything.
+    NotStarted,
     /// After a restart of the agent: nothing is known of its process (the host was restarted).
     Vanished {
         /// What was found.
@@ -314,6 +316,11 @@ impl TaskMachine {
                 Some(self.stop())
             }
             (Input::Adopted { at }, _) => self.adopted(at, now),
+            (Input::NotStarted, Phase::Starting) if self.stored.kill != KillWish::None => {
+                self.die(now);
+                None
+            }
+            (Input::NotStarted, Phase::Starting) => Some(self.start()),
             (Input::Vanished { message }, _) => self.vanished(&message, now),
             _ => None,
         }

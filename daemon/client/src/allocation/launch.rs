@@ -1,0 +1,178 @@
+//! From a task of the job to a running process: directories, environment, driver, supervisor. Each step's failure says
+//! whether trying again can help.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nomadd_driver::registry::Support;
+use nomadd_driver::{Launch, TaskContext};
+use nomadd_model::{AllocatedTaskResources, Text, Time};
+use nomadd_rpc::AssignedAllocation;
+use nomadd_supervisor::start::Again;
+use nomadd_supervisor::{Handle, Limits, LogSpec, TaskHandleId, signals};
+
+use crate::allocation::shared::group_of;
+use crate::allocation::task::{Retry, StartFailure, Step};
+use crate::context::Context;
+use crate::directory::AllocationDirectory;
+use crate::environment::{Environment, Source, core_list};
+
+/// The signal that ends a task when the job names none.
+pub const DEFAULT_KILL_SIGNAL: &str = "SIGINT";
+
+fn failure(step: Step, message: impl ToString, retry: Retry) -> StartFailure {
+    StartFailure { step, message: message.to_string(), retry }
+}
+
+/// The environment of a task, as its process and its exec sessions get it.
+pub fn environment(
+    context: &Context,
+    directory: &AllocationDirectory,
+    assigned: &AssignedAllocation,
+    name: &str,
+) -> Option<Environment> {
+    let (job, group) = group_of(assigned)?;
+    let task = group.tasks.iter().find(|task| &*task.name == name)?;
+    let (node, shared, own) = (context.node(), directory.shared(), directory.task(name));
+    let passes = context.drivers.capabilities(&task.driver).map(|driver| driver.host_environment);
+    let nothing = BTreeMap::new();
+    Some(Environment::build(&Source {
+        node: &node,
+        region: &context.config.region,
+        job,
+        group,
+        allocation: &assigned.allocation,
+        task,
+        alloc_dir: &shared,
+        task_dir: &own.local,
+        secrets_dir: &own.secrets,
+        parent_cgroup: &context.config.cgroup_parent,
+        host: if passes == Some(Support::Yes) { &context.host_environment } else { &nothing },
+    }))
+}
+
+/// Starts a task; resolves when its process runs. The notes say which limits the host does not enforce. `since` resumes one
+/// that lives in the agent's process and ran when the agent ended.
+pub async fn launch(
+    context: &Arc<Context>,
+    directory: &AllocationDirectory,
+    assigned: &Arc<AssignedAllocation>,
+    name: &Text,
+    since: Option<Time>,
+) -> Result<(Handle, Vec<String>), StartFailure> {
+    let useless = |step, message: &str| failure(step, message, Retry::Useless);
+    let Some((_, group)) = group_of(assigned) else {
+        return Err(useless(Step::Setup, "the allocation's job or group is missing"));
+    };
+    let Some(task) = group.tasks.iter().find(|task| task.name == *name) else {
+        return Err(useless(Step::Setup, "the task is not in the allocation's group"));
+    };
+    let (dirs, secrets_mb) = (directory.clone(), task.resources.secrets_mb);
+    let task_name = name.clone();
+    let made = context.pool.run(move || dirs.build_task(&task_name, secrets_mb)).await;
+    let own = match made {
+        Ok(Ok(own)) => own,
+        Ok(Err(error)) => return Err(failure(Step::Setup, chain(&error), Retry::Useful)),
+        Err(error) => return Err(failure(Step::Setup, error, Retry::Useful)),
+    };
+    let Some(environment) = environment(context, directory, assigned, name) else {
+        return Err(useless(Step::Setup, "the allocation's job or group is missing"));
+    };
+    let signal_name = if task.kill_signal.is_empty() { DEFAULT_KILL_SIGNAL } else { &task.kill_signal };
+    let Some(kill_signal) = signals::number(signal_name) else {
+        let message = format!("unknown kill_signal {signal_name:?}; a name such as SIGTERM is expected");
+        return Err(useless(Step::Validation, &message));
+    };
+    let resources = assigned.allocation.allocated_resources.tasks.get(name);
+    let config = serde_json::Value::Object(task.config.clone());
+    let prepared = TaskContext {
+        id: TaskHandleId::new(assigned.allocation.id.to_string(), name.as_str()),
+        config: environment.interpolate_value(&config),
+        env: environment.variables().clone(),
+        user: (!task.user.is_empty()).then(|| environment.interpolate(&task.user)),
+        task_directory: own.root,
+        limits: resources.map(limits).unwrap_or_default(),
+        log: LogSpec {
+            directory: directory.logs(),
+            task: name.to_string(),
+            max_files: task.log_config.max_files.max(1).unsigned_abs(),
+            max_file_size_bytes: task.log_config.max_file_size_mb.max(1).unsigned_abs() << 20,
+            disabled: task.log_config.disabled,
+        },
+        state_directory: context.store.executor(assigned.allocation.id, name),
+        kill_signal,
+        kill_timeout: task.kill_timeout.min(context.config.max_kill_timeout).to_std(),
+    };
+    let notes = context.supervisor.enforcement().note(&prepared.limits).into_iter().collect();
+    let (preparing, driver) = (Arc::clone(context), task.driver.clone());
+    let prepared = context.pool.run(move || preparing.drivers.prepare(&driver, prepared)).await;
+    let launch = match prepared {
+        Ok(Ok(launch)) => launch,
+        Ok(Err(error)) => return Err(failure(Step::Driver, error, Retry::Useless)),
+        Err(error) => return Err(failure(Step::Driver, error, Retry::Useful)),
+    };
+    match (launch, since) {
+        // It lives in this process: it goes on with what is left of it.
+        (Launch::Mock(spec), Some(since)) => Ok((spec.resume(&context.runtime, since), notes)),
+        (launch, _) => match launch.start(&*context.supervisor, &context.runtime).await {
+            Ok(handle) => Ok((handle, notes)),
+            Err(error) => {
+                let retry = match error.again() {
+                    Again::Worthwhile => Retry::Useful,
+                    Again::Pointless => Retry::Useless,
+                };
+                Err(failure(Step::Driver, error.chain(), retry))
+            }
+        },
+    }
+}
+
+/// Whether a task lives in the agent's own process, so that it cannot be found again but has to be resumed.
+pub fn lives_here(assigned: &AssignedAllocation, name: &str) -> bool {
+    let task = group_of(assigned).and_then(|(_, group)| group.tasks.iter().find(|task| &*task.name == name));
+    task.is_some_and(|task| task.driver == nomadd_driver::mock::NAME)
+}
+
+fn limits(resources: &AllocatedTaskResources) -> Limits {
+    let bytes = |megabytes: i64| u64::try_from(megabytes).ok().filter(|mb| *mb > 0).map(|mb| mb << 20);
+    let AllocatedTaskResources { cpu, memory, devices: _, networks: _ } = resources;
+    Limits {
+        memory_bytes: bytes(memory.memory_mb),
+        memory_max_bytes: if memory.memory_max_mb < 0 { Some(0) } else { bytes(memory.memory_max_mb) },
+        cpu_shares: cpu.cpu_shares.max(0).unsigned_abs(),
+        cores: Some(core_list(&cpu.reserved_cores)).filter(|cores| !cores.is_empty()),
+        pids: None,
+    }
+}
+
+/// Tells a process to end; tries again when its executor does not answer.
+pub async fn stop(handle: &Handle, signal: i32, timeout: Duration) {
+    use nomadd_supervisor::SignalError;
+    const TRIES: u32 = 5;
+    for attempt in 0..TRIES {
+        match handle.stop(signal, timeout).await {
+            Ok(()) | Err(SignalError::Ended) => return,
+            Err(error) => {
+                tracing::warn!(%error, attempt, "cannot stop a task; trying again");
+                let pause = Duration::from_secs(5 * 4_u64.pow(attempt)).min(Duration::from_secs(120));
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+    if let Err(error) = handle.kill().await {
+        tracing::error!(%error, "cannot kill a task");
+    }
+}
+
+/// An error and its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

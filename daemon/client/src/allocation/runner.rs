@@ -1,0 +1,518 @@
+//! The loop of one allocation: takes what happens, asks the machine, performs what it says, tells servers and the disk.
+//!
+//! One tokio task per allocation, and one per task of it while that starts or runs. Decides nothing by itself.
+
+use std::sync::Arc;
+
+use nomadd_model::{ClientStatus, Duration, TaskStatus, Text, Time};
+use nomadd_rpc::{AllocationUpdate, AssignedAllocation};
+use nomadd_runtime::{TaskKind, Tasks};
+use nomadd_supervisor::{Adopted, ExitStatus, Handle, LossReason, TaskHandleId, signals};
+use tokio::sync::mpsc;
+
+use crate::allocation::launch;
+use crate::allocation::machine::{AllocationInput, AllocationMachine, GroupRules, StoredProgress, TaskAction, rules_of};
+use crate::allocation::shared::{Message, Reply, RequestError, Running, Shared, group_of};
+use crate::allocation::task::{Action, Exit, Input, KillWish, Phase, StoredTask};
+use crate::context::Context;
+use crate::directory::AllocationDirectory;
+use crate::updates::Urgency;
+
+/// How many messages may wait for a runner.
+const INBOX: usize = 64;
+
+/// How an allocation comes to its runner.
+#[derive(Debug)]
+pub enum Origin {
+    /// Servers have just assigned it.
+    Fresh,
+    /// It was kept on disk by an earlier agent.
+    Kept(StoredProgress),
+}
+
+/// Why an allocation cannot run at all.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// Without its job nothing can be done.
+    #[error("the job of the allocation is missing")]
+    NoJob,
+    /// The job has no such group.
+    #[error("the job has no task group {0:?}")]
+    NoGroup(Text),
+}
+
+/// The loop of one allocation.
+#[derive(Debug)]
+pub struct Runner {
+    context: Arc<Context>,
+    shared: Arc<Shared>,
+    machine: AllocationMachine,
+    assigned: Arc<AssignedAllocation>,
+    inbox: mpsc::Receiver<Message>,
+    tasks: Tasks,
+    reported: Option<AllocationUpdate>,
+    kept: Option<StoredProgress>,
+    /// What is not to happen before a server says that the allocation is still wanted.
+    held: Vec<(Text, Input)>,
+    removal: Removal,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Removal {
+    No,
+    WhenOver,
+}
+
+impl Runner {
+    /// Prepares the runner of an allocation.
+    pub fn new(
+        context: Arc<Context>,
+        assigned: AssignedAllocation,
+        origin: &Origin,
+    ) -> Result<(Self, Arc<Shared>), AddError> {
+        let job = assigned.job.as_ref().ok_or(AddError::NoJob)?;
+        let (_, group) =
+            group_of(&assigned).ok_or_else(|| AddError::NoGroup(assigned.allocation.task_group.clone()))?;
+        let now = context.runtime.clock.now();
+        let rules = rules_of(job, group, context.config.max_kill_timeout);
+        let group_rules = group_rules(&assigned);
+        let machine = match origin {
+            Origin::Fresh => AllocationMachine::new(group_rules, rules, now),
+            Origin::Kept(progress) => AllocationMachine::restored(group_rules, rules, progress.clone(), now),
+        };
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let directory = AllocationDirectory::new(&context.config.alloc_dir, assigned.allocation.id);
+        let assigned = Arc::new(assigned);
+        let shared = Arc::new(Shared::new(directory, Arc::clone(&assigned), sender));
+        let tasks = context.runtime.tasks.child();
+        let (reported, kept, held, removal) = (None, None, Vec::new(), Removal::No);
+        let mut runner =
+            Self { context, shared: Arc::clone(&shared), machine, assigned, inbox, tasks, reported, kept, held, removal };
+        runner.show();
+        Ok((runner, shared))
+    }
+
+    /// Runs the allocation to its end.
+    pub async fn run(mut self, origin: Origin) {
+        match origin {
+            Origin::Fresh => {
+                if let Err(error) = self.prepare().await {
+                    tracing::error!(id = %self.shared.id, error, "cannot add an allocation");
+                    self.refuse(&error);
+                    self.finish().await;
+                    return;
+                }
+                self.input(AllocationInput::Begin);
+                if self.assigned.allocation.desired_status.is_terminal() {
+                    self.stop();
+                }
+            }
+            Origin::Kept(progress) => {
+                self.adopt(&progress).await;
+                self.input(AllocationInput::Begin);
+            }
+        }
+        loop {
+            self.show();
+            self.report();
+            self.persist().await;
+            if self.machine.is_done() && self.held.is_empty() {
+                break;
+            }
+            self.wait().await;
+        }
+        self.finish().await;
+    }
+
+    /// Directories and local state, before anything starts.
+    async fn prepare(&mut self) -> Result<(), String> {
+        let (directory, store) = (self.shared.directory.clone(), self.context.store.clone());
+        let (assigned, progress) = (Arc::clone(&self.assigned), self.machine.stored());
+        self.kept = Some(progress.clone());
+        let made = self.context.pool.run(move || -> Result<(), String> {
+            directory.build().map_err(|error| launch::chain(&error))?;
+            store.put_assigned(&assigned).map_err(|error| launch::chain(&error))?;
+            store.put_progress(assigned.allocation.id, &progress).map_err(|error| launch::chain(&error))
+        });
+        made.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    fn refuse(&mut self, error: &str) {
+        let now = self.context.runtime.clock.now();
+        self.context.updates.put(refusal(self.shared.id, error, now), Urgency::Now);
+        let mut view = self.shared.lock();
+        (view.status, view.over) = (ClientStatus::Failed, Some(now));
+    }
+
+    /// Waits for what happens next, and takes everything that is there.
+    async fn wait(&mut self) {
+        let now = self.context.runtime.clock.now();
+        let first = match self.machine.deadline(now) {
+            Some(deadline) => {
+                let span = deadline.since(now).to_std();
+                tokio::time::timeout(span, self.inbox.recv()).await.unwrap_or(None)
+            }
+            None => self.inbox.recv().await,
+        };
+        match first {
+            Some(message) => self.message(message),
+            None => self.input(AllocationInput::Tick),
+        }
+        while let Ok(message) = self.inbox.try_recv() {
+            self.message(message);
+        }
+        let now = self.context.runtime.clock.now();
+        if self.machine.deadline(now).is_some_and(|deadline| deadline <= now) {
+            self.input(AllocationInput::Tick);
+        }
+    }
+
+    fn message(&mut self, message: Message) {
+        match message {
+            Message::Assigned(assigned) => self.assign(*assigned),
+            Message::Started(task, handle, notes) => {
+                let at = handle.started_at();
+                self.shared.lock().running.insert(task.clone(), Running { handle, usage: None });
+                self.input(AllocationInput::Task(task, Input::Started { at, notes }));
+            }
+            Message::Failed(task, failure) => {
+                self.input(AllocationInput::Task(task, Input::StartFailed(failure)));
+            }
+            Message::Exited(task, exit) => {
+                self.shared.lock().running.remove(&task);
+                self.input(AllocationInput::Task(task, Input::Exited(exit)));
+            }
+            Message::Restart(task, reply) => self.restart(task, reply),
+            Message::Signal(task, signal, reply) => self.signal(task.as_ref(), &signal, reply),
+            Message::OutOfContact => self.input(AllocationInput::Stop(KillWish::Delayed)),
+            Message::Remove => {
+                self.removal = Removal::WhenOver;
+                self.held.clear();
+                self.input(AllocationInput::Stop(KillWish::Delayed));
+            }
+        }
+    }
+
+    /// Feeds the machine and performs what it says.
+    fn input(&mut self, input: AllocationInput) {
+        let (now, seed) = (self.context.runtime.clock.now(), self.context.runtime.seeds.seed());
+        for TaskAction { task, action } in self.machine.handle(input, now, seed) {
+            match action {
+                Action::Start => self.start(task),
+                Action::Stop => self.stop_task(&task),
+            }
+        }
+    }
+
+    fn start(&self, task: Text) {
+        let (context, assigned) = (Arc::clone(&self.context), Arc::clone(&self.assigned));
+        let (directory, runner) = (self.shared.directory.clone(), self.shared.runner.clone());
+        self.tasks.spawn(TaskKind::TaskRunner, async move {
+            let message = match launch::launch(&context, &directory, &assigned, &task, None).await {
+                Ok((handle, notes)) => {
+                    let started = Message::Started(task.clone(), handle.clone(), notes);
+                    if runner.send(started).await.is_err() {
+                        return;
+                    }
+                    Message::Exited(task, exit(handle.wait().await))
+                }
+                Err(failure) => Message::Failed(task, failure),
+            };
+            drop(runner.send(message).await);
+        });
+    }
+
+    fn watch(&self, task: Text, handle: Handle) {
+        let runner = self.shared.runner.clone();
+        self.tasks.spawn(TaskKind::TaskRunner, async move {
+            let exit = exit(handle.wait().await);
+            drop(runner.send(Message::Exited(task, exit)).await);
+        });
+    }
+
+    fn stop_task(&self, name: &Text) {
+        let Some(handle) = self.shared.lock().running.get(name).map(|running| running.handle.clone()) else { return };
+        let task = group_of(&self.assigned).and_then(|(_, group)| group.tasks.iter().find(|task| task.name == *name));
+        let signal = task.map(|task| task.kill_signal.as_str()).filter(|signal| !signal.is_empty());
+        let signal = signals::number(signal.unwrap_or(launch::DEFAULT_KILL_SIGNAL)).unwrap_or(2);
+        let timeout = self.machine.tasks().get(name).map_or(Duration(0), |task| task.rules().kill_timeout);
+        self.tasks.spawn(TaskKind::TaskRunner, async move { launch::stop(&handle, signal, timeout.to_std()).await });
+    }
+
+    fn stop(&mut self) {
+        let hurry = self.assigned.allocation.desired_transition.no_shutdown_delay == Some(true);
+        let wish = if hurry { KillWish::AtOnce } else { KillWish::Delayed };
+        self.input(AllocationInput::Stop(wish));
+    }
+
+    /// Servers sent the allocation again: stop it, or take what changed in place.
+    fn assign(&mut self, mut assigned: AssignedAllocation) {
+        if assigned.job.is_none() {
+            assigned.job.clone_from(&self.assigned.job);
+        }
+        let changed = assigned.allocation.job_version != self.assigned.allocation.job_version
+            || assigned.allocation.deployment_id != self.assigned.allocation.deployment_id;
+        self.assigned = Arc::new(assigned);
+        self.shared.lock().assigned = Arc::clone(&self.assigned);
+        if self.assigned.allocation.desired_status.is_terminal() {
+            self.stop();
+        } else if changed && let Some((job, group)) = group_of(&self.assigned) {
+            let rules = rules_of(job, group, self.context.config.max_kill_timeout);
+            let now = self.context.runtime.clock.now();
+            self.machine.replace_rules(group_rules(&self.assigned), rules, now);
+            self.input(AllocationInput::Tick);
+        }
+        self.kept = None;
+        for (task, input) in std::mem::take(&mut self.held) {
+            self.input(AllocationInput::Task(task, input));
+        }
+    }
+
+    fn restart(&mut self, task: Option<Text>, reply: Reply) {
+        let known = task.as_ref().is_none_or(|task| self.machine.tasks().contains_key(task));
+        let runs = |name: &Text| self.machine.tasks().get(name).is_some_and(|task| task.phase() == Phase::Running);
+        let answer = if !known {
+            Err(RequestError::UnknownTask(task.as_deref().unwrap_or_default().to_owned()))
+        } else if self.machine.is_ending() {
+            Err(RequestError::ShouldNotRun)
+        } else if task.as_ref().is_some_and(|task| !runs(task)) {
+            Err(RequestError::NotRunning)
+        } else {
+            self.input(AllocationInput::Restart(task));
+            Ok(())
+        };
+        drop(reply.send(answer));
+    }
+
+    fn signal(&mut self, task: Option<&Text>, signal: &str, reply: Reply) {
+        let wanted = |name: &Text| task.is_none_or(|task| task == name);
+        let running: Vec<(Text, Handle)> = {
+            let view = self.shared.lock();
+            let running = view.running.iter().filter(|(name, _)| wanted(name));
+            running.map(|(name, running)| (name.clone(), running.handle.clone())).collect()
+        };
+        if let Some(task) = task.filter(|task| !self.machine.tasks().contains_key(*task)) {
+            drop(reply.send(Err(RequestError::UnknownTask(task.to_string()))));
+            return;
+        }
+        if running.is_empty() {
+            drop(reply.send(Err(RequestError::NotRunning)));
+            return;
+        }
+        let signal = if signal.is_empty() { "SIGKILL" } else { signal };
+        let known = signals::number(signal).is_some();
+        for (name, _) in running.iter().filter(|_| known) {
+            self.input(AllocationInput::Signaled(name.clone(), signal.to_owned()));
+        }
+        let signal = signal.to_owned();
+        self.tasks.spawn(TaskKind::Request, async move {
+            let mut errors = Vec::new();
+            for (name, handle) in running {
+                if let Err(error) = handle.signal_by_name(&signal).await {
+                    errors.push((name.to_string(), error.to_string()));
+                }
+            }
+            drop(reply.send(if errors.is_empty() { Ok(()) } else { Err(RequestError::Tasks(errors)) }));
+        });
+    }
+
+    /// Finds the processes that an earlier agent started.
+    async fn adopt(&mut self, progress: &StoredProgress) {
+        let mut found = Vec::new();
+        for (name, stored) in &progress.tasks {
+            if matches!(stored.phase, Phase::Waiting | Phase::Dead) || !self.machine.tasks().contains_key(name) {
+                continue;
+            }
+            let started = stored.state.started_at;
+            if launch::lives_here(&self.assigned, name) {
+                let resumed = stored.phase != Phase::Starting && stored.phase != Phase::Delaying;
+                let directory = &self.shared.directory;
+                if resumed
+                    && let Ok((handle, _)) =
+                        launch::launch(&self.context, directory, &self.assigned, name, Some(started)).await
+                {
+                    found.push((name.clone(), stored.clone(), Adopted::Running(handle)));
+                } else {
+                    found.push((name.clone(), stored.clone(), Adopted::Lost(LossReason::NeverStarted)));
+                }
+                continue;
+            }
+            let id = TaskHandleId::new(self.shared.id.to_string(), name.as_str());
+            let directory = self.context.store.executor(self.shared.id, name);
+            let adopted = match self.context.supervisor.adopt(&id, &directory).await {
+                Ok(adopted) => adopted,
+                Err(error) => {
+                    tracing::error!(task = %id, error = launch::chain(&error), "cannot find a task again; ending what is left of it");
+                    self.context.supervisor.remove_leftovers(&id, &directory).await;
+                    let message = launch::chain(&error);
+                    self.held.push((name.clone(), Input::Vanished { message }));
+                    continue;
+                }
+            };
+            found.push((name.clone(), stored.clone(), adopted));
+        }
+        for (name, stored, adopted) in found {
+            self.adopted(name, &stored, adopted);
+        }
+    }
+
+    fn adopted(&mut self, name: Text, stored: &StoredTask, adopted: Adopted) {
+        let tell = |runner: &mut Self, input| runner.input(AllocationInput::Task(name.clone(), input));
+        match adopted {
+            Adopted::Running(handle) => {
+                let at = handle.started_at();
+                let running = Running { handle: handle.clone(), usage: None };
+                self.shared.lock().running.insert(name.clone(), running);
+                self.watch(name.clone(), handle);
+                tell(self, Input::Adopted { at });
+            }
+            // The exit that was handled before: the run after it has not begun.
+            Adopted::Exited(status) if status.finished_at == stored.last_exit => match stored.phase {
+                Phase::Starting => self.held.push((name, Input::NotStarted)),
+                Phase::Delaying => {}
+                _ => tell(self, Input::Exited(exit(status))),
+            },
+            Adopted::Exited(status) => {
+                if matches!(stored.phase, Phase::Starting | Phase::Delaying) {
+                    tell(self, Input::Adopted { at: status.finished_at });
+                }
+                tell(self, Input::Exited(exit(status)));
+            }
+            Adopted::Lost(LossReason::NeverStarted) if stored.phase == Phase::Starting => {
+                self.held.push((name, Input::NotStarted));
+            }
+            Adopted::Lost(_) if stored.phase == Phase::Delaying => {}
+            Adopted::Lost(reason) => {
+                let message = format!("failed to restore task: {reason}");
+                self.held.push((name, Input::Vanished { message }));
+            }
+        }
+    }
+
+    /// Shows others how the allocation is.
+    fn show(&mut self) {
+        let mut view = self.shared.lock();
+        view.status = self.machine.status().0;
+        view.states = self.machine.states();
+    }
+
+    /// Tells servers what changed.
+    fn report(&mut self) {
+        let (client_status, description) = self.machine.status();
+        let update = AllocationUpdate {
+            id: self.shared.id,
+            client_status,
+            client_description: description.into(),
+            task_states: self.machine.states(),
+            deployment_status: self.machine.health().cloned(),
+            network_status: None,
+            time: Time(0),
+        };
+        let urgency = match &self.reported {
+            Some(reported) if *reported == update => return,
+            Some(reported) if same_for_servers(reported, &update) => Urgency::Soon,
+            None if client_status == ClientStatus::Pending => Urgency::Soon,
+            _ => Urgency::Now,
+        };
+        let time = self.context.runtime.clock.now();
+        self.context.updates.put(AllocationUpdate { time, ..update.clone() }, urgency);
+        self.reported = Some(update);
+    }
+
+    /// Keeps on disk what changed.
+    async fn persist(&mut self) {
+        let progress = self.machine.stored();
+        if self.kept.as_ref() == Some(&progress) {
+            return;
+        }
+        let again = self.kept.is_none().then(|| Arc::clone(&self.assigned));
+        self.kept = Some(progress.clone());
+        let (store, id) = (self.context.store.clone(), self.shared.id);
+        let written = self.context.pool.run(move || {
+            if let Some(assigned) = again {
+                store.put_assigned(&assigned)?;
+            }
+            store.put_progress(id, &progress)
+        });
+        if let Ok(Err(error)) = written.await {
+            // The tasks go on; the next change tries again.
+            tracing::error!(id = %self.shared.id, error = launch::chain(&error), "cannot keep the state of an allocation");
+            self.kept = None;
+        }
+    }
+
+    /// Everything is over: what is left of the executors goes, and when servers no longer have it, the rest as well.
+    async fn finish(mut self) {
+        self.inbox.close();
+        let mut removed = self.removal == Removal::WhenOver;
+        while let Some(message) = self.inbox.recv().await {
+            match message {
+                Message::Remove => removed = true,
+                Message::Restart(_, reply) => drop(reply.send(Err(RequestError::ShouldNotRun))),
+                Message::Signal(_, _, reply) => drop(reply.send(Err(RequestError::NotRunning))),
+                _ => {}
+            }
+        }
+        let (id, store) = (self.shared.id, self.context.store.clone());
+        let executors = self.context.pool.run(move || store.executors(id)).await.unwrap_or_default();
+        for task in executors {
+            let directory = self.context.store.executor(id, &task);
+            self.context.supervisor.remove_leftovers(&TaskHandleId::new(id.to_string(), task), &directory).await;
+        }
+        self.shared.lock().over = Some(self.context.runtime.clock.now());
+        if removed {
+            remove(&self.context, &self.shared).await;
+        }
+    }
+}
+
+/// Removes the files of an allocation that is over.
+pub async fn remove(context: &Context, shared: &Shared) {
+    let (directory, store, id) = (shared.directory.clone(), context.store.clone(), shared.id);
+    let removed = context.pool.run(move || {
+        directory.destroy().map_err(|error| launch::chain(&error))?;
+        store.remove(id).map_err(|error| launch::chain(&error))
+    });
+    if let Ok(Err(error)) = removed.await {
+        tracing::error!(%id, error, "cannot remove an allocation's files");
+    }
+}
+
+/// What is said of an allocation that cannot run.
+pub fn refusal(id: nomadd_model::AllocationId, error: &str, time: Time) -> AllocationUpdate {
+    AllocationUpdate {
+        id,
+        client_status: ClientStatus::Failed,
+        client_description: format!("Unable to add allocation due to error: {error}").into(),
+        time,
+        ..AllocationUpdate::default()
+    }
+}
+
+/// Whether two updates make no difference for what servers do.
+fn same_for_servers(earlier: &AllocationUpdate, later: &AllocationUpdate) -> bool {
+    let healthy = |update: &AllocationUpdate| update.deployment_status.as_ref().and_then(|status| status.healthy);
+    let running = |update: &AllocationUpdate| {
+        update.task_states.values().filter(|state| state.state == TaskStatus::Running).count()
+    };
+    earlier.client_status == later.client_status
+        && earlier.client_description == later.client_description
+        && healthy(earlier) == healthy(later)
+        && running(earlier) == running(later)
+}
+
+fn group_rules(assigned: &AssignedAllocation) -> GroupRules {
+    let Some((_, group)) = group_of(assigned) else { return GroupRules::default() };
+    GroupRules {
+        shutdown_delay: group.shutdown_delay.unwrap_or_default(),
+        max_run: group.max_run_duration,
+        health: assigned.allocation.deployment_id.is_some().then(|| group.update.clone()).flatten(),
+    }
+}
+
+fn exit(status: ExitStatus) -> Exit {
+    let ExitStatus { exit_code, signal, oom_killed, finished_at, error, log_bytes_lost, .. } = status;
+    let lost = (log_bytes_lost > 0).then(|| format!("{log_bytes_lost} bytes of output could not be written to the logs"));
+    let message = error.into_iter().chain(lost).collect::<Vec<_>>().join("; ");
+    Exit { code: exit_code, signal, out_of_memory: oom_killed, message, at: finished_at }
+}

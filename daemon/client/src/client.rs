@@ -1,0 +1,289 @@
+//! The handle on a running client, and the set of its allocations.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nomadd_driver::Registry;
+use nomadd_model::{AllocationId, ClientStatus, Node, NodeId, Time};
+use nomadd_rpc::{AllocationUpdate, AssignedAllocation, Connection, NodeAllocations};
+use nomadd_runtime::{Runtime, TaskKind};
+use nomadd_supervisor::{Direct, Supervisor, TaskHandleId};
+use tokio::sync::{oneshot, watch};
+
+use crate::allocation::runner::{self, Origin, Runner};
+use crate::allocation::shared::{Message, RequestError, Shared};
+use crate::config::ClientConfig;
+use crate::context::{Context, Parts};
+use crate::fingerprint;
+use crate::identity::{self, IdentityError, StateLock};
+use crate::server;
+use crate::store::{Kept, Store, StoreError};
+use crate::updates::Urgency;
+
+/// A running client; a clone is the same one.
+#[derive(Clone, Debug)]
+pub struct Client(pub(crate) Arc<Inner>);
+
+/// What a client consists of.
+#[derive(Debug)]
+pub struct Inner {
+    /// What all parts share.
+    pub context: Arc<Context>,
+    /// How often servers have taken the node's registration.
+    pub registered: server::Registered,
+    /// When a server last answered, in nanoseconds.
+    pub last_contact: AtomicI64,
+    allocations: Mutex<BTreeMap<AllocationId, Arc<Shared>>>,
+    _lock: StateLock,
+}
+
+/// Why a client does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The node's identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The local state.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The directory of allocations.
+    #[error("cannot make the directory of allocations {}", path.display())]
+    AllocDir {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Processes cannot be run here.
+    #[error("cannot run processes on this host")]
+    Supervisor(#[from] nomadd_supervisor::direct::SetupError),
+    /// The drivers' configuration.
+    #[error("cannot set up the task drivers")]
+    Drivers(#[from] nomadd_driver::ConfigError),
+    /// What the host has cannot be told.
+    #[error(transparent)]
+    Fingerprint(#[from] fingerprint::FingerprintError),
+}
+
+impl Client {
+    /// Starts a client: identity, fingerprints, the allocations that an earlier one left, then the connection.
+    pub async fn start(
+        config: ClientConfig,
+        connection: Arc<dyn Connection>,
+        runtime: Runtime,
+    ) -> Result<Self, StartError> {
+        let setup = nomadd_supervisor::Config {
+            cgroup_parent: config.cgroup_parent.clone(),
+            executor: config.executor.clone(),
+            rlimits: config.task_rlimits.clone(),
+        };
+        let supervisor = Arc::new(Direct::new(&setup, runtime.clone())?);
+        Self::start_with(config, connection, runtime, supervisor).await
+    }
+
+    /// Starts a client over a given supervisor.
+    pub async fn start_with(
+        config: ClientConfig,
+        connection: Arc<dyn Connection>,
+        runtime: Runtime,
+        supervisor: Arc<dyn Supervisor>,
+    ) -> Result<Self, StartError> {
+        let (identity, lock) = identity::open(&config.state_dir)?;
+        let store = Store::open(&config.state_dir)?;
+        std::fs::create_dir_all(&config.alloc_dir)
+            .map_err(|source| StartError::AllocDir { path: config.alloc_dir.clone(), source })?;
+        let drivers = Registry::new(&config.drivers)?;
+        let node = fingerprint::node(&config, &drivers, identity.id, runtime.clock.now())?;
+        let kept = store.restore()?;
+        let now = runtime.clock.now();
+        let context = Arc::new(Context::new(Parts { config, identity, runtime, supervisor, drivers, store, node }));
+        let inner = Arc::new(Inner {
+            context,
+            registered: watch::Sender::new(0),
+            last_contact: AtomicI64::new(now.0),
+            allocations: Mutex::default(),
+            _lock: lock,
+        });
+        for kept in kept {
+            inner.restore(kept).await;
+        }
+        let tasks = &inner.context.runtime.tasks;
+        tasks.spawn(TaskKind::ClientLoop, server::keep_registered(Arc::clone(&inner), Arc::clone(&connection)));
+        tasks.spawn(TaskKind::ClientStream, server::keep_subscribed(Arc::clone(&inner), Arc::clone(&connection)));
+        tasks.spawn(TaskKind::ClientStream, server::keep_telling(Arc::clone(&inner), connection));
+        Ok(Self(inner))
+    }
+
+    /// Who the node is.
+    pub fn node_id(&self) -> NodeId {
+        self.0.context.identity.id
+    }
+    /// What the node is and has.
+    pub fn node(&self) -> Arc<Node> {
+        self.0.context.node()
+    }
+    /// Resolves when servers have taken the node's registration.
+    pub async fn registered(&self) {
+        let mut registered = self.0.registered.subscribe();
+        // The sender lives as long as the client.
+        drop(registered.wait_for(|count| *count > 0).await);
+    }
+    /// When a server last answered.
+    pub fn last_contact(&self) -> Time {
+        Time(self.0.last_contact.load(Ordering::Relaxed))
+    }
+    /// The allocations on this node, running and over.
+    pub fn allocations(&self) -> Vec<AllocationId> {
+        self.0.lock().keys().copied().collect()
+    }
+    /// How an allocation is.
+    pub fn allocation_status(&self, id: AllocationId) -> Result<ClientStatus, RequestError> {
+        Ok(self.0.shared(id)?.lock().status)
+    }
+
+    /// Restarts the running tasks of an allocation, or one task.
+    pub async fn restart(&self, id: AllocationId, task: Option<&str>) -> Result<(), RequestError> {
+        self.ask(id, |reply| Message::Restart(task.map(Into::into), reply), RequestError::ShouldNotRun).await
+    }
+
+    /// Sends a signal by name to the running tasks of an allocation, or to one task.
+    pub async fn signal(&self, id: AllocationId, task: Option<&str>, signal: &str) -> Result<(), RequestError> {
+        let message = |reply| Message::Signal(task.map(Into::into), signal.to_owned(), reply);
+        self.ask(id, message, RequestError::NotRunning).await
+    }
+
+    async fn ask(
+        &self,
+        id: AllocationId,
+        message: impl FnOnce(oneshot::Sender<Result<(), RequestError>>) -> Message,
+        when_over: RequestError,
+    ) -> Result<(), RequestError> {
+        let runner = self.0.shared(id)?.runner.clone();
+        let (reply, answer) = oneshot::channel();
+        if runner.send(message(reply)).await.is_err() {
+            return Err(when_over);
+        }
+        answer.await.unwrap_or(Err(when_over))
+    }
+}
+
+impl Inner {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, BTreeMap<AllocationId, Arc<Shared>>> {
+        self.allocations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An allocation of this node.
+    pub fn shared(&self, id: AllocationId) -> Result<Arc<Shared>, RequestError> {
+        self.lock().get(&id).cloned().ok_or(RequestError::UnknownAllocation(id))
+    }
+
+    /// Takes what a server says of this node's allocations.
+    pub async fn apply(self: &Arc<Self>, message: NodeAllocations) {
+        let NodeAllocations { index: _, full, changed, removed } = message;
+        let listed: BTreeSet<AllocationId> = changed.iter().map(|assigned| assigned.allocation.id).collect();
+        for assigned in changed {
+            self.assign(assigned).await;
+        }
+        let mut gone = removed;
+        if full {
+            gone.extend(self.lock().keys().filter(|id| !listed.contains(id)));
+        }
+        for id in gone {
+            self.remove(id).await;
+        }
+    }
+
+    async fn assign(self: &Arc<Self>, assigned: AssignedAllocation) {
+        let id = assigned.allocation.id;
+        let known = self.lock().get(&id).cloned();
+        if let Some(shared) = known {
+            // A runner that is over has nothing more to do.
+            drop(shared.runner.send(Message::Assigned(Box::new(assigned))).await);
+            return;
+        }
+        if assigned.allocation.client_status.is_terminal() {
+            return;
+        }
+        if assigned.allocation.desired_status.is_terminal() {
+            // It never began here: it is over at once.
+            let update = AllocationUpdate {
+                id,
+                client_status: ClientStatus::Complete,
+                client_description: "All tasks have completed".into(),
+                time: self.context.runtime.clock.now(),
+                ..AllocationUpdate::default()
+            };
+            self.context.updates.put(update, Urgency::Now);
+            return;
+        }
+        self.run(assigned, Origin::Fresh);
+    }
+
+    /// Begins (or goes on) to run an allocation.
+    fn run(self: &Arc<Self>, assigned: AssignedAllocation, origin: Origin) {
+        let id = assigned.allocation.id;
+        match Runner::new(Arc::clone(&self.context), assigned, &origin) {
+            Ok((runner, shared)) => {
+                self.lock().insert(id, shared);
+                self.context.runtime.tasks.spawn(TaskKind::AllocationRunner, runner.run(origin));
+            }
+            Err(error) => {
+                tracing::error!(%id, %error, "cannot add an allocation");
+                let now = self.context.runtime.clock.now();
+                self.context.updates.put(runner::refusal(id, &error.to_string(), now), Urgency::Now);
+            }
+        }
+    }
+
+    async fn restore(self: &Arc<Self>, kept: Kept) {
+        match kept {
+            Kept::Whole(assigned, progress) => self.run(*assigned, Origin::Kept(progress)),
+            Kept::Torn(id) => {
+                tracing::warn!(%id, "the state of an allocation is unreadable; removing what is left of it");
+                for task in self.context.store.executors(id) {
+                    let directory = self.context.store.executor(id, &task);
+                    let task = TaskHandleId::new(id.to_string(), task);
+                    self.context.supervisor.remove_leftovers(&task, &directory).await;
+                }
+                if let Err(error) = self.context.store.remove(id) {
+                    tracing::error!(%id, %error, "cannot remove the state of an allocation");
+                }
+            }
+        }
+    }
+
+    /// Ends an allocation that servers no longer have, and removes its files.
+    async fn remove(self: &Arc<Self>, id: AllocationId) {
+        let Some(shared) = self.lock().remove(&id) else { return };
+        self.context.updates.forget(id);
+        if shared.runner.send(Message::Remove).await.is_err() {
+            let context = Arc::clone(&self.context);
+            self.context
+                .runtime
+                .tasks
+                .spawn(TaskKind::Background, async move { runner::remove(&context, &shared).await });
+        }
+    }
+
+    /// Ends allocations whose job does not want them to run without contact for so long.
+    pub async fn check_contact(&self) {
+        let now = self.context.runtime.clock.now();
+        let silent = now.since(Time(self.last_contact.load(Ordering::Relaxed)));
+        let all: Vec<Arc<Shared>> = self.lock().values().cloned().collect();
+        for shared in all {
+            let limit = {
+                let view = shared.lock();
+                let group = view.group().map(|(_, group)| group);
+                group.and_then(|group| {
+                    let disconnect = group.disconnect.as_ref().and_then(|disconnect| disconnect.stop_on_client_after);
+                    disconnect.or(group.stop_after_client_disconnect)
+                })
+            };
+            if limit.is_some_and(|limit| limit.0 > 0 && silent >= limit) {
+                drop(shared.runner.send(Message::OutOfContact).await);
+            }
+        }
+    }
+}
