@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use crate::source::{File, Span};
 
@@ -35,11 +36,21 @@ impl Diagnostic {
     /// A diagnostic without a place in any text.
     pub fn without_place(file: &str, summary: &str, detail: String) -> Self {
         let (summary, file) = (summary.to_owned(), file.to_owned());
-        Self { file, line: 0, column: 0, end_line: 0, end_column: 0, summary, detail, source_line: String::new(), suggestion: None }
+        Self {
+            file,
+            line: 0,
+            column: 0,
+            end_line: 0,
+            end_column: 0,
+            summary,
+            detail,
+            source_line: String::new(),
+            suggestion: None,
+        }
     }
 
     pub(crate) fn at(file: &File<'_>, problem: Problem) -> Self {
-        let Problem { span, summary, detail, suggestion } = problem;
+        let Details { span, summary, detail, suggestion } = *problem.0;
         let ((line, column), (end_line, end_column)) = (file.place(span.start), file.place(span.end));
         let mut source_line = file.line(line).to_owned();
         if source_line.len() > LINE_LIMIT {
@@ -58,14 +69,23 @@ impl fmt::Display for Diagnostic {
         if self.line == 0 {
             write!(f, "{}: {}; {}", self.file, self.summary, self.detail)?;
         } else if self.line == self.end_line {
-            write!(f, "{}:{},{}-{}: {}; {}", self.file, self.line, self.column, self.end_column, self.summary, self.detail)?;
+            write!(
+                f,
+                "{}:{},{}-{}: {}; {}",
+                self.file, self.line, self.column, self.end_column, self.summary, self.detail
+            )?;
         } else {
             let end = (self.end_line, self.end_column);
-            write!(f, "{}:{},{}-{},{}: {}; {}", self.file, self.line, self.column, end.0, end.1, self.summary, self.detail)?;
+            write!(
+                f,
+                "{}:{},{}-{},{}: {}; {}",
+                self.file, self.line, self.column, end.0, end.1, self.summary, self.detail
+            )?;
         }
         if self.line != 0 {
             let number = self.line.to_string();
-            let indent: String = self.source_line.chars().take(self.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+            let indent: String =
+                self.source_line.chars().take(self.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
             let indent = format!("{indent:<width$}", width = (self.column - 1).min(LINE_LIMIT));
             let line_end = self.source_line.chars().count() + 1;
             let end = if self.line == self.end_line { self.end_column } else { line_end };
@@ -106,22 +126,38 @@ impl From<Diagnostic> for Errors {
 
 /// A thing that is wrong at a span of the text at hand.
 #[derive(Clone, Debug)]
-pub(crate) struct Problem {
+pub(crate) struct Problem(Box<Details>);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Details {
     pub span: Span,
     pub summary: Cow<'static, str>,
     pub detail: String,
     pub suggestion: Option<String>,
 }
 
-pub(crate) type Outcome<T> = Result<T, Box<Problem>>;
+impl Deref for Problem {
+    type Target = Details;
+    fn deref(&self) -> &Details {
+        &self.0
+    }
+}
+
+impl DerefMut for Problem {
+    fn deref_mut(&mut self) -> &mut Details {
+        &mut self.0
+    }
+}
+
+pub(crate) type Outcome<T> = Result<T, Problem>;
 
 impl Problem {
-    pub fn new(span: Span, summary: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Box<Self> {
-        Box::new(Self { span, summary: summary.into(), detail: detail.into(), suggestion: None })
+    pub fn new(span: Span, summary: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
+        Self(Box::new(Details { span, summary: summary.into(), detail: detail.into(), suggestion: None }))
     }
 
     /// Adds a line that helps.
-    pub fn hint(mut self: Box<Self>, suggestion: impl Into<String>) -> Box<Self> {
+    pub fn hint(mut self, suggestion: impl Into<String>) -> Self {
         self.suggestion = Some(suggestion.into());
         self
     }

@@ -16,8 +16,9 @@ pub fn parse_value(source: Source<'_>) -> Result<Json, Errors> {
     let text = source.text.trim();
     let evaluator = Evaluator::new(None, Time(0), 0);
     evaluator.unknown.set(Unknown::Error);
-    let value = native::parse_expression(text, None).and_then(|expression| evaluator.evaluate(&expression, &Scope::root(&[])));
-    value.map(|value| value.to_json()).map_err(|problem| Diagnostic::at(&File::new(source.name, text), *problem).into())
+    let value =
+        native::parse_expression(text, None).and_then(|expression| evaluator.evaluate(&expression, &Scope::root(&[])));
+    value.map(|value| value.to_json()).map_err(|problem| Diagnostic::at(&File::new(source.name, text), problem).into())
 }
 
 /// Reads a file of lines `name = value`, in HCL or JSON.
@@ -25,6 +26,7 @@ pub fn parse_variable_file(source: Source<'_>) -> Result<BTreeMap<String, Json>,
     let text = source.text.strip_prefix('\u{feff}').unwrap_or(source.text);
     let values = read_variable_file(text, &Evaluator::new(None, Time(0), 0));
     let file = File::new(source.name, text);
-    let values = values.map_err(|problems| Errors(problems.into_iter().map(|problem| Diagnostic::at(&file, *problem)).collect()))?;
+    let values = values
+        .map_err(|problems| Errors(problems.into_iter().map(|problem| Diagnostic::at(&file, problem)).collect()))?;
     Ok(values.into_iter().map(|(name, _, value)| (name, value.to_json())).collect())
 }

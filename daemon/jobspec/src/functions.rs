@@ -16,6 +16,9 @@ mod yaml;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+#[cfg(test)]
+pub(crate) use encoding::to_json_text;
+
 use crate::diagnostic::{Outcome, Problem, nearest};
 use crate::evaluate::{Evaluator, Host, Scope};
 use crate::number::Number;
@@ -123,7 +126,9 @@ impl Arguments<'_> {
     /// The elements of a list as texts.
     pub fn texts(&self, index: usize) -> Result<Vec<Arc<str>>, Failure> {
         let items = self.list(index)?.items.iter().enumerate().map(|(at, item)| {
-            item.to_text().ok_or_else(|| Failure::Argument(index, format!("element {at}: string required, but have {}", item.type_name())))
+            item.to_text().ok_or_else(|| {
+                Failure::Argument(index, format!("element {at}: string required, but have {}", item.type_name()))
+            })
         });
         items.collect()
     }
@@ -150,13 +155,18 @@ pub(crate) fn call(evaluator: &Evaluator<'_>, call: &Call, span: Span, scope: &S
         }
         return Err(Problem::new(call.head, "Call to unknown function", detail));
     };
-    let mut values = call.arguments.iter().map(|argument| evaluator.evaluate(argument, scope)).collect::<Outcome<Vec<_>>>()?;
+    let mut values =
+        call.arguments.iter().map(|argument| evaluator.evaluate(argument, scope)).collect::<Outcome<Vec<_>>>()?;
     if call.expand
         && let Some(last) = values.pop()
     {
         let at = call.arguments.last().map_or(span, |argument| argument.span);
         let Some(list) = last.as_list() else {
-            return Err(Problem::new(at, "Invalid expanding argument value", "The expanding argument (indicated by ...) must be of a tuple, list, or set type."));
+            return Err(Problem::new(
+                at,
+                "Invalid expanding argument value",
+                "The expanding argument (indicated by ...) must be of a tuple, list, or set type.",
+            ));
         };
         evaluator.charge(at, 24 * list.items.len() as u64)?;
         values.extend(list.items.iter().cloned());
@@ -169,9 +179,11 @@ pub(crate) fn call(evaluator: &Evaluator<'_>, call: &Call, span: Span, scope: &S
             let at = call.arguments.get(index).or(call.arguments.last()).map_or(span, |argument| argument.span);
             Problem::new(at, "Invalid function argument", format!("Invalid value for {name:?} parameter: {message}."))
         }
-        Failure::Call(message) => {
-            Problem::new(call.head, "Error in function call", format!("Call to function {:?} failed: {message}.", call.name))
-        }
+        Failure::Call(message) => Problem::new(
+            call.head,
+            "Error in function call",
+            format!("Call to function {:?} failed: {message}.", call.name),
+        ),
     })
 }
 
@@ -186,7 +198,8 @@ fn check_count(function: &Function, call: &Call, given: usize, span: Span) -> Ou
     if given < needed {
         let least = if needed == function.parameters.len() { "" } else { "at least " };
         let missing = parameter(function, given);
-        let detail = format!("Function {:?} expects {least}{needed} argument(s). Missing value for {missing:?}.", call.name);
+        let detail =
+            format!("Function {:?} expects {least}{needed} argument(s). Missing value for {missing:?}.", call.name);
         return Err(Problem::new(span, "Not enough function arguments", detail));
     }
     if given > function.parameters.len() && !variadic {
@@ -204,7 +217,9 @@ fn lazy(evaluator: &Evaluator<'_>, call: &Call, span: Span, scope: &Scope<'_>) -
         evaluator.undo_local_problems(count);
         result
     };
-    let fail = |detail: &str| Err(Problem::new(span, "Error in function call", format!("Call to function {:?} failed: {detail}.", call.name)));
+    let fail = |detail: &str| {
+        Err(Problem::new(span, "Error in function call", format!("Call to function {:?} failed: {detail}.", call.name)))
+    };
     match (call.name.as_str(), &*call.arguments) {
         ("try", []) => fail("at least one argument is required"),
         ("try", arguments) => {
@@ -212,7 +227,7 @@ fn lazy(evaluator: &Evaluator<'_>, call: &Call, span: Span, scope: &Scope<'_>) -
             for argument in arguments {
                 match silently(argument) {
                     Ok(value) => return Ok(value),
-                    Err(problem) => details.push(problem.detail),
+                    Err(problem) => details.push(problem.detail.clone()),
                 }
             }
             fail(&format!("no expression succeeded: {}", details.join(" ")))
@@ -223,7 +238,11 @@ fn lazy(evaluator: &Evaluator<'_>, call: &Call, span: Span, scope: &Scope<'_>) -
             let kind = Type::parse(kind, evaluator)?;
             evaluator.charge(span, value.size())?;
             kind.convert(&value).map_err(|mismatch| {
-                let detail = format!("Invalid value for \"value\" parameter: cannot convert to {}: {}.", kind.describe(), mismatch.clause());
+                let detail = format!(
+                    "Invalid value for \"value\" parameter: cannot convert to {}: {}.",
+                    kind.describe(),
+                    mismatch.clause()
+                );
                 Problem::new(argument.span, "Invalid function argument", detail)
             })
         }

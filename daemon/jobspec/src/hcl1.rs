@@ -17,6 +17,34 @@ pub(crate) fn parse_body(source: &str) -> Outcome<Body> {
     reader.items(0, None)
 }
 
+/// Whether nothing in a file speaks of HCL2: then it may be read as HCL1 without having been asked for.
+pub(crate) fn is_plain(body: &Body) -> bool {
+    body.items.iter().all(|item| match item {
+        Item::Attribute(attribute) => is_plain_value(&attribute.value),
+        Item::Block(block) => {
+            !matches!(block.kind.as_str(), "variable" | "variables" | "locals" | "dynamic") && is_plain(&block.body)
+        }
+    })
+}
+
+fn is_plain_value(value: &Expression) -> bool {
+    match &value.kind {
+        Kind::Text(text) => {
+            let opened = text
+                .match_indices("${")
+                .map(|(at, _)| (at, ["var.", "local."]))
+                .chain(text.match_indices("%{").map(|(at, _)| (at, ["if ", "for "])));
+            opened.into_iter().all(|(at, words)| {
+                let inside = text[at + 2..].trim_start_matches(['~', ' ']);
+                !words.iter().any(|word| inside.starts_with(word))
+            })
+        }
+        Kind::List(items) => items.iter().all(is_plain_value),
+        Kind::Object(items) => items.iter().all(|(_, value)| is_plain_value(value)),
+        _ => true,
+    }
+}
+
 struct Reader<'a> {
     source: &'a str,
     text: &'a [u8],
@@ -32,7 +60,7 @@ impl Reader<'_> {
         self.text[self.at..].starts_with(what.as_bytes())
     }
 
-    fn wrong(&self, detail: &str) -> Box<Problem> {
+    fn wrong(&self, detail: &str) -> Problem {
         let next = self.source.get(self.at..).and_then(|rest| rest.chars().next());
         Problem::new(Span::new(self.at, self.at + next.map_or(0, char::len_utf8)), "Invalid HCL1", detail)
     }
@@ -44,7 +72,8 @@ impl Reader<'_> {
                 b' ' | b'\t' | b'\r' | b'\n' => self.at += 1,
                 b'#' => self.skip_line(),
                 b'/' if self.starts_with("//") => self.skip_line(),
-                b'/' if self.starts_with("/*") => match self.source.get(self.at + 2..).and_then(|rest| rest.find("*/")) {
+                b'/' if self.starts_with("/*") => match self.source.get(self.at + 2..).and_then(|rest| rest.find("*/"))
+                {
                     Some(length) => self.at += length + 4,
                     None => return Err(self.wrong("This comment is not closed by */.")),
                 },
@@ -54,7 +83,10 @@ impl Reader<'_> {
     }
 
     fn skip_line(&mut self) {
-        self.at = self.text[self.at..].iter().position(|byte| *byte == b'\n').map_or(self.text.len(), |length| self.at + length);
+        self.at = self.text[self.at..]
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map_or(self.text.len(), |length| self.at + length);
     }
 
     /// Items up to the end of the file, or up to the brace that closes `opened`.
@@ -144,7 +176,13 @@ impl Reader<'_> {
                     match self.peek() {
                         b']' => break self.at += 1,
                         b',' => self.at += 1,
-                        0 => return Err(Problem::new(Span::new(start, start + 1), "Unclosed bracket", "There is no closing bracket for this list before the end of the file.")),
+                        0 => {
+                            return Err(Problem::new(
+                                Span::new(start, start + 1),
+                                "Unclosed bracket",
+                                "There is no closing bracket for this list before the end of the file.",
+                            ));
+                        }
                         _ => items.push(self.value(depth + 1)?),
                     }
                 }
@@ -161,15 +199,20 @@ impl Reader<'_> {
 
     fn word(&mut self) -> Outcome<Kind> {
         let rest = &self.source[self.at..];
-        let length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '.'))).unwrap_or(rest.len());
+        let length = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '.')))
+            .unwrap_or(rest.len());
         let word = &rest[..length];
-        let hexadecimal = word.strip_prefix("0x").and_then(|digits| i64::from_str_radix(digits, 16).ok()).map(Number::from);
+        let hexadecimal =
+            word.strip_prefix("0x").and_then(|digits| i64::from_str_radix(digits, 16).ok()).map(Number::from);
         let kind = match word {
             "true" => Kind::Bool(true),
             "false" => Kind::Bool(false),
             _ => match hexadecimal.or_else(|| Number::parse(word)) {
                 Some(number) => Kind::Number(number),
-                None => return Err(self.wrong("A value is expected here: a text in double quotes, a number, true, false, a list or a heredoc.")),
+                None => return Err(self.wrong(
+                    "A value is expected here: a text in double quotes, a number, true, false, a list or a heredoc.",
+                )),
             },
         };
         self.at += length;
@@ -185,14 +228,24 @@ impl Reader<'_> {
         loop {
             let rest = &self.source[self.at..];
             let Some(c) = rest.chars().next() else {
-                return Err(Problem::new(Span::new(start, start + 1), "Unterminated string", "This string is not closed by a double quote."));
+                return Err(Problem::new(
+                    Span::new(start, start + 1),
+                    "Unterminated string",
+                    "This string is not closed by a double quote.",
+                ));
             };
             match c {
                 '"' if braces == 0 => {
                     self.at += 1;
                     return Ok(out);
                 }
-                '\n' if braces == 0 => return Err(Problem::new(Span::new(start, self.at), "Unterminated string", "A string ends in the line that it begins in.")),
+                '\n' if braces == 0 => {
+                    return Err(Problem::new(
+                        Span::new(start, self.at),
+                        "Unterminated string",
+                        "A string ends in the line that it begins in.",
+                    ));
+                }
                 '$' if rest.starts_with("${") => {
                     braces += 1;
                     out.push_str("${");
@@ -251,7 +304,11 @@ impl Reader<'_> {
         self.skip_line();
         let tag = self.source[from..self.at].trim();
         if tag.is_empty() {
-            return Err(Problem::new(Span::new(start, self.at), "Invalid heredoc", "The word that ends the heredoc is missing after <<."));
+            return Err(Problem::new(
+                Span::new(start, self.at),
+                "Invalid heredoc",
+                "The word that ends the heredoc is missing after <<.",
+            ));
         }
         let mut lines: Vec<&str> = Vec::new();
         loop {
@@ -284,5 +341,7 @@ fn object(body: Body) -> Kind {
             (block.kind, block.kind_span, value)
         }
     });
-    Kind::Object(items.map(|(name, span, value)| (Expression { span, kind: Kind::Text(Arc::from(name)) }, value)).collect())
+    Kind::Object(
+        items.map(|(name, span, value)| (Expression { span, kind: Kind::Text(Arc::from(name)) }, value)).collect(),
+    )
 }

@@ -43,9 +43,9 @@ impl Node {
             NodeKind::Number(number) => Value::Number(number.clone()),
             NodeKind::Text(text) => Value::text(text),
             NodeKind::Array(items) => Value::tuple(items.iter().map(Self::to_value).collect()),
-            NodeKind::Object(members) => {
-                Value::object(members.iter().map(|member| (Arc::from(member.name.as_str()), member.node.to_value())).collect())
-            }
+            NodeKind::Object(members) => Value::object(
+                members.iter().map(|member| (Arc::from(member.name.as_str()), member.node.to_value())).collect(),
+            ),
         }
     }
 }
@@ -78,7 +78,7 @@ impl Reader<'_> {
         self.text.get(self.at).copied().unwrap_or(0)
     }
 
-    fn wrong(&self, detail: &str) -> Box<Problem> {
+    fn wrong(&self, detail: &str) -> Problem {
         let next = self.source.get(self.at..).and_then(|rest| rest.chars().next());
         let summary = if next.is_some() { "Invalid JSON" } else { "Unexpected end of JSON" };
         Problem::new(Span::new(self.at, self.at + next.map_or(0, char::len_utf8)), summary, detail)
@@ -86,7 +86,11 @@ impl Reader<'_> {
 
     fn node(&mut self, depth: usize) -> Outcome<Node> {
         if depth > DEPTH_LIMIT {
-            return Err(Problem::new(Span::new(self.at, self.at + 1), "Nesting too deep", format!("JSON may be nested {DEPTH_LIMIT} deep.")));
+            return Err(Problem::new(
+                Span::new(self.at, self.at + 1),
+                "Nesting too deep",
+                format!("JSON may be nested {DEPTH_LIMIT} deep."),
+            ));
         }
         self.blank();
         let start = self.at;
@@ -176,7 +180,9 @@ impl Reader<'_> {
             self.at += 1;
         }
         let number = self.source.get(start..self.at).and_then(Number::parse);
-        number.map(NodeKind::Number).ok_or_else(|| Problem::new(Span::new(start, self.at), "Invalid JSON", "This is not a number, or one of too many digits."))
+        number.map(NodeKind::Number).ok_or_else(|| {
+            Problem::new(Span::new(start, self.at), "Invalid JSON", "This is not a number, or one of too many digits.")
+        })
     }
 
     fn text_literal(&mut self) -> Outcome<String> {
@@ -199,7 +205,11 @@ impl Reader<'_> {
                     out.push(self.escape()?);
                 }
                 _ if self.at >= self.text.len() => {
-                    return Err(Problem::new(Span::new(start, start + 1), "Unexpected end of JSON", "This text is not closed by a double quote."));
+                    return Err(Problem::new(
+                        Span::new(start, start + 1),
+                        "Unexpected end of JSON",
+                        "This text is not closed by a double quote.",
+                    ));
                 }
                 _ => return Err(self.wrong("Control characters must be written as escapes, such as \\n.")),
             }
@@ -240,7 +250,8 @@ impl Reader<'_> {
     }
 
     fn hex(&mut self) -> Outcome<u32> {
-        let digits = self.source.get(self.at..self.at + 4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let digits =
+            self.source.get(self.at..self.at + 4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let code = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
         let code = code.ok_or_else(|| self.wrong("Four hexadecimal digits must follow \\u."))?;
         self.at += 4;

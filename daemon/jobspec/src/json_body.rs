@@ -51,7 +51,15 @@ fn member(member: &Member, content: Content, items: &mut Vec<Item>) -> Outcome<(
         _ if matches!(member.node.kind, NodeKind::Null) => Ok(()),
         Some(inner) if structured => {
             let mut labels = Vec::new();
-            blocks(&member.name, member.name_span, inner.content, inner.labels().len(), &member.node, &mut labels, items)
+            blocks(
+                &member.name,
+                member.name_span,
+                inner.content,
+                inner.labels().len(),
+                &member.node,
+                &mut labels,
+                items,
+            )
         }
         None if member.name == "dynamic" => dynamic(schema, &member.node, items),
         _ => attribute(member, items),
@@ -59,9 +67,19 @@ fn member(member: &Member, content: Content, items: &mut Vec<Item>) -> Outcome<(
 }
 
 /// Blocks of one type: as many levels of objects as there are labels, lists for several.
-fn blocks(kind: &str, kind_span: Span, content: Content, wanted: usize, node: &Node, labels: &mut Vec<Label>, items: &mut Vec<Item>) -> Outcome<()> {
+fn blocks(
+    kind: &str,
+    kind_span: Span,
+    content: Content,
+    wanted: usize,
+    node: &Node,
+    labels: &mut Vec<Label>,
+    items: &mut Vec<Item>,
+) -> Outcome<()> {
     match &node.kind {
-        NodeKind::Array(nodes) => nodes.iter().try_for_each(|node| blocks(kind, kind_span, content, wanted, node, labels, items)),
+        NodeKind::Array(nodes) => {
+            nodes.iter().try_for_each(|node| blocks(kind, kind_span, content, wanted, node, labels, items))
+        }
         NodeKind::Object(members) if labels.len() < wanted => members.iter().try_for_each(|member| {
             labels.push(Label { text: member.name.clone(), span: member.name_span });
             let result = blocks(kind, kind_span, content, wanted, &member.node, labels, items);
@@ -70,7 +88,13 @@ fn blocks(kind: &str, kind_span: Span, content: Content, wanted: usize, node: &N
         }),
         NodeKind::Object(_) => {
             let body = body(node, content)?;
-            items.push(Item::Block(Block { kind: kind.to_owned(), kind_span, labels: labels.clone(), brace: node.span, body }));
+            items.push(Item::Block(Block {
+                kind: kind.to_owned(),
+                kind_span,
+                labels: labels.clone(),
+                brace: node.span,
+                body,
+            }));
             Ok(())
         }
         _ => Ok(()),
@@ -104,7 +128,13 @@ fn dynamic_of(kind: &Member, content: Content, node: &Node, items: &mut Vec<Item
         }
     }
     let label = Label { text: kind.name.clone(), span: kind.name_span };
-    let block = Block { kind: "dynamic".to_owned(), kind_span: kind.name_span, labels: vec![label], brace: node.span, body: Body { items: parts } };
+    let block = Block {
+        kind: "dynamic".to_owned(),
+        kind_span: kind.name_span,
+        labels: vec![label],
+        brace: node.span,
+        body: Body { items: parts },
+    };
     items.push(Item::Block(block));
     Ok(())
 }

@@ -22,6 +22,8 @@ mod rules;
 mod scan;
 mod schema;
 mod source;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod types;
 mod value;
@@ -34,8 +36,8 @@ use nomadd_model::value::Time;
 use serde_json::Value as Json;
 
 use decode::{Decoder, Instance};
+use diagnostic::Problem;
 pub use diagnostic::{Diagnostic, Errors};
-use diagnostic::{Outcome, Problem};
 use evaluate::{Evaluator, Scope};
 pub use functions::names as function_names;
 use node::Node;
@@ -137,22 +139,31 @@ pub fn parse(source: Source<'_>, options: &Options<'_>) -> Result<Parsed, Errors
     }
     let text = source.text.strip_prefix('\u{feff}').unwrap_or(source.text);
     let file = File::new(source.name, text);
-    let (body, dialect) = read(text, options.dialect).map_err(|problem| Diagnostic::at(&file, *problem))?;
-    evaluate(&body, &file, dialect, options)
-}
-
-fn read(text: &str, dialect: Dialect) -> Outcome<(Body, decode::Dialect)> {
-    if dialect == Dialect::Hcl1 {
-        return hcl1::parse_body(text).map(|body| (body, decode::Dialect::Hcl1));
+    let fail = |problem| Errors::from(Diagnostic::at(&file, problem));
+    if options.dialect == Dialect::Hcl1 {
+        return evaluate(&hcl1::parse_body(text).map_err(fail)?, &file, decode::Dialect::Hcl1, options);
     }
-    if json_body::is_json(text) {
-        return json_body::parse_body(text).map(|body| (body, decode::Dialect::Hcl2));
+    let body = if json_body::is_json(text) { json_body::parse_body(text) } else { native::parse_body(text) };
+    let problem = match body {
+        Ok(body) => return evaluate(&body, &file, decode::Dialect::Hcl2, options),
+        Err(problem) => problem,
+    };
+    // The error of HCL2 is the one to show, unless the file is good HCL1: HCL2 is what people write today.
+    let foreign = !native::ONLY_HCL2.contains(&&*problem.summary);
+    let errors = fail(problem);
+    let old = hcl1::parse_body(text)
+        .ok()
+        .filter(|body| foreign && hcl1::is_plain(body))
+        .and_then(|body| evaluate(&body, &file, decode::Dialect::Hcl1, options).ok());
+    let Some(mut parsed) = old else { return Err(errors) };
+    if let Some(error) = errors.0.first() {
+        let place = format!("{}:{},{}", error.file, error.line, error.column);
+        parsed.warnings.insert(
+            0,
+            format!("{place}: this file was read as HCL1, because as HCL2 it has an error here: {}", error.summary),
+        );
     }
-    match native::parse_body(text) {
-        Ok(body) => Ok((body, decode::Dialect::Hcl2)),
-        // The error of HCL2 is the one to show: that is what people write today.
-        Err(problem) => hcl1::parse_body(text).map(|body| (body, decode::Dialect::Hcl1)).map_err(|_| problem),
-    }
+    Ok(parsed)
 }
 
 fn evaluate(body: &Body, file: &File<'_>, dialect: decode::Dialect, options: &Options<'_>) -> Result<Parsed, Errors> {
@@ -160,7 +171,7 @@ fn evaluate(body: &Body, file: &File<'_>, dialect: decode::Dialect, options: &Op
     let (values, mut warnings) = variables::collect(body, file, options, &evaluator).map_err(Errors)?;
     let mut decoder = Decoder { evaluator: &evaluator, file, dialect, problems: Vec::new(), warnings: Vec::new() };
     let job = decode_job(body, &mut decoder);
-    let Decoder { mut problems, warnings: more, .. } = decoder;
+    let Decoder { mut problems, warnings: more, dialect, .. } = decoder;
     warnings.extend(more);
     problems.append(&mut evaluator.local_problems.borrow_mut());
     if problems.is_empty() {
@@ -173,18 +184,22 @@ fn evaluate(body: &Body, file: &File<'_>, dialect: decode::Dialect, options: &Op
     }
     problems.sort_by_key(|problem| problem.span);
     problems.dedup_by(|a, b| a.span == b.span && a.summary == b.summary && a.detail == b.detail);
-    let fail = |problems: Vec<Box<Problem>>| Errors(problems.into_iter().map(|problem| Diagnostic::at(file, *problem)).collect());
+    let fail =
+        |problems: Vec<Problem>| Errors(problems.into_iter().map(|problem| Diagnostic::at(file, problem)).collect());
     let mut job = match job {
         Ok(job) if problems.is_empty() => job,
-        Err(diagnostic) if problems.is_empty() => return Err(diagnostic.into()),
+        Err(errors) if problems.is_empty() => return Err(errors),
         _ => return Err(fail(problems)),
     };
-    rules::after_job(&mut job);
+    rules::after_job(&mut job, dialect);
     let span = job.span;
     let mut places = BTreeMap::new();
     let json = job.into_json(file, "", &mut places);
     let job: Job = serde_json::from_value(json).map_err(|error| {
-        Errors::from(Diagnostic::at(file, *Problem::new(span, "Unsuitable value", format!("This job cannot be read: {error}."))))
+        Errors::from(Diagnostic::at(
+            file,
+            Problem::new(span, "Unsuitable value", format!("This job cannot be read: {error}.")),
+        ))
     })?;
     let variables = values.iter().map(|(name, value)| (name.clone(), value.to_json())).collect();
     let dialect = if dialect == decode::Dialect::Hcl1 { Dialect::Hcl1 } else { Dialect::Auto };
@@ -192,27 +207,32 @@ fn evaluate(body: &Body, file: &File<'_>, dialect: decode::Dialect, options: &Op
 }
 
 /// Finds the one job of a file and decodes it.
-fn decode_job(body: &Body, decoder: &mut Decoder<'_, '_>) -> Result<Node, Diagnostic> {
+fn decode_job(body: &Body, decoder: &mut Decoder<'_, '_>) -> Result<Node, Errors> {
     let mut jobs = Vec::new();
+    let dialect = decoder.dialect;
     for item in &body.items {
         match item {
             Item::Block(block) => match block.kind.as_str() {
                 "job" => jobs.push(block),
-                "variable" | "variables" | "locals" if decoder.dialect == decode::Dialect::Hcl2 => {}
+                "variable" | "variables" | "locals" if dialect == decode::Dialect::Hcl2 => {}
                 kind => decoder.unknown_block(&schema::FILE, kind, block.kind_span),
             },
             Item::Attribute(attribute) => {
-                let detail = format!("An argument named {:?} is not expected here: the top level has blocks of type job, variable, variables and locals.", attribute.name);
+                let detail = format!(
+                    "An argument named {:?} is not expected here: the top level has blocks of type job, variable, variables and locals.",
+                    attribute.name
+                );
                 decoder.note(Problem::new(attribute.name_span, "Unsupported argument", detail));
             }
         }
     }
     let Some((block, others)) = jobs.split_first() else {
         let detail = "A job file has one block of the form: job \"name\" { … }".to_owned();
-        return Err(Diagnostic::without_place(decoder.file.name, "Missing job block", detail));
+        return Err(Diagnostic::without_place(decoder.file.name, "Missing job block", detail).into());
     };
     for other in others {
-        let detail = format!("Only one job block is allowed. Another was defined at {}.", decoder.file.name_span(block.head()));
+        let detail =
+            format!("Only one job block is allowed. Another was defined at {}.", decoder.file.name_span(block.head()));
         decoder.note(Problem::new(other.head(), "Duplicate job block", detail));
     }
     let Some(schema::Content::Schema(schema)) = schema::FILE.block("job").map(|inner| inner.content) else {

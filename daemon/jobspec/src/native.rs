@@ -14,12 +14,37 @@ use crate::diagnostic::{Outcome, Problem};
 use crate::number::Number;
 use crate::scan;
 use crate::source::Span;
-use crate::tree::{Access, Attribute, Binary, Block, Body, Call, Expression, For, Item, Kind, Label, Reference, Step, StepKind, Unary};
+use crate::tree::{
+    Access, Attribute, Binary, Block, Body, Call, Expression, For, Item, Kind, Label, Reference, Step, StepKind, Unary,
+};
+
+/// Summaries of errors that no HCL1 file has: such a file is meant to be HCL2.
+pub(crate) const ONLY_HCL2: [&str; 5] = [
+    "Attribute redefined",
+    "Duplicate object key",
+    "Nesting too deep",
+    "Unclosed template directive",
+    "Unexpected template directive",
+];
+
+const MISPLACED: &str = "Argument or block definition required";
 
 /// Reads a whole file.
 pub(crate) fn parse_body(source: &str) -> Outcome<Body> {
-    scan::scan(source)?;
-    let body = parser::parse_body(source).map_err(|error| syntax_problem(source, &error))?;
+    let scanned = scan::scan(source);
+    if let Err(problem) = &scanned
+        && problem.summary != scan::UNCLOSED_BLOCK
+    {
+        return scanned.map(|()| Body::default());
+    }
+    let parsed = parser::parse_body(source).map_err(|error| syntax_problem(source, &error));
+    let body = match (scanned, parsed) {
+        (Ok(()), Ok(body)) => body,
+        (Ok(()), Err(problem)) => return Err(problem),
+        // What stands in the wrong place comes before the brace that is missing in the end.
+        (Err(_), Err(problem)) if problem.summary == MISPLACED => return Err(problem),
+        (Err(problem), _) => return Err(problem),
+    };
     Lower { source, fixed: None }.body(&body)
 }
 
@@ -36,13 +61,14 @@ pub(crate) fn parse_template(source: &str, fixed: Span) -> Outcome<Expression> {
     if !source.contains("${") && !source.contains("%{") {
         return Ok(Expression { span: fixed, kind: Kind::Text(Arc::from(source)) });
     }
-    let template = parser::parse_template(source).map_err(|error| place(syntax_problem(source, &error), Some(fixed)))?;
+    let template =
+        parser::parse_template(source).map_err(|error| place(syntax_problem(source, &error), Some(fixed)))?;
     let lower = Lower { source, fixed: Some(fixed) };
     let kind = lower.template(&template, template::Form::Quoted)?;
     Ok(lower.wrap(kind, fixed))
 }
 
-fn place(mut problem: Box<Problem>, fixed: Option<Span>) -> Box<Problem> {
+fn place(mut problem: Problem, fixed: Option<Span>) -> Problem {
     if let Some(fixed) = fixed {
         problem.span = fixed;
     }
@@ -111,23 +137,33 @@ impl Lower<'_> {
             edit::Expression::Number(_) => {
                 let text: String = self.slice(expression.span()).split_whitespace().collect();
                 let number = Number::parse(&text);
-                Kind::Number(number.ok_or_else(|| Problem::new(span, "Invalid number literal", "This number has too many digits, or is none."))?)
+                Kind::Number(number.ok_or_else(|| {
+                    Problem::new(span, "Invalid number literal", "This number has too many digits, or is none.")
+                })?)
             }
             edit::Expression::String(text) => Kind::Text(Arc::from(text.as_str())),
             edit::Expression::Array(items) => Kind::List(self.expressions(items)?),
             edit::Expression::Object(object) => {
-                let items = object.iter().map(|(key, value)| Ok((self.object_key(key)?, self.expression(value.expr())?)));
+                let items =
+                    object.iter().map(|(key, value)| Ok((self.object_key(key)?, self.expression(value.expr())?)));
                 Kind::Object(items.collect::<Outcome<_>>()?)
             }
             edit::Expression::StringTemplate(template) => self.template(template, template::Form::Quoted)?,
             edit::Expression::HeredocTemplate(heredoc) => {
                 let indented = self.slice(expression.span()).starts_with("<<-");
-                self.template(&heredoc.template, if indented { template::Form::IndentedHeredoc } else { template::Form::Heredoc })?
+                self.template(
+                    &heredoc.template,
+                    if indented { template::Form::IndentedHeredoc } else { template::Form::Heredoc },
+                )?
             }
             edit::Expression::Parenthesis(inner) => return self.expression(inner.inner()),
             edit::Expression::Variable(name) => {
                 let text = format!("${{{}}}", name.as_str());
-                Kind::Reference(Box::new(Reference { root: Arc::from(name.as_str()), steps: Vec::new(), text: Arc::from(text) }))
+                Kind::Reference(Box::new(Reference {
+                    root: Arc::from(name.as_str()),
+                    steps: Vec::new(),
+                    text: Arc::from(text),
+                }))
             }
             edit::Expression::Conditional(form) => Kind::Conditional(Box::new((
                 self.expression(&form.cond_expr)?,
@@ -145,7 +181,10 @@ impl Lower<'_> {
             }
             edit::Expression::BinaryOp(operation) => {
                 let operator = binary(*operation.operator.value());
-                Kind::Binary(operator, Box::new((self.expression(&operation.lhs_expr)?, self.expression(&operation.rhs_expr)?)))
+                Kind::Binary(
+                    operator,
+                    Box::new((self.expression(&operation.lhs_expr)?, self.expression(&operation.rhs_expr)?)),
+                )
             }
             edit::Expression::ForExpr(form) => Kind::For(Box::new(For {
                 key_name: form.intro.key_var.as_ref().map(|name| Arc::from(name.as_str())),
@@ -200,7 +239,11 @@ impl Lower<'_> {
         let steps: Vec<Step> = steps.collect::<Outcome<_>>()?;
         if let edit::Expression::Variable(name) = &traversal.expr {
             let text = format!("${{{}}}", self.slice(range));
-            return Ok(Kind::Reference(Box::new(Reference { root: Arc::from(name.as_str()), steps, text: Arc::from(text) })));
+            return Ok(Kind::Reference(Box::new(Reference {
+                root: Arc::from(name.as_str()),
+                steps,
+                text: Arc::from(text),
+            })));
         }
         Ok(Kind::Access(Box::new(Access { of: self.expression(&traversal.expr)?, steps })))
     }
@@ -225,7 +268,7 @@ fn binary(operator: BinaryOperator) -> Binary {
 }
 
 /// Says what is wrong at the place where the parser stopped, in words for people who write job files.
-fn syntax_problem(source: &str, error: &parser::Error) -> Box<Problem> {
+fn syntax_problem(source: &str, error: &parser::Error) -> Problem {
     let mut at = error.location().offset();
     // The parser points at the last character when it wants to point behind it.
     if at + 1 >= source.len() && error.message().contains("newline") {
@@ -254,14 +297,24 @@ fn syntax_problem(source: &str, error: &parser::Error) -> Box<Problem> {
         return Problem::new(span, "Duplicate object key", "This key was already set in the same object.");
     }
     if message.contains("escape sequence") || message.contains("unicode") {
+        let backslash = source[..at].rfind('\\').unwrap_or(at);
+        let span = Span::new(backslash, (backslash + 1).max(at));
         let detail = "The backslash begins an escape; known are \\n, \\r, \\t, \\\", \\\\, \\uNNNN and \\UNNNNNNNN. Write \\\\ for a backslash.";
         return Problem::new(span, "Invalid escape sequence", detail);
     }
     if message.starts_with("invalid expression") || (before.ends_with('=') && !before.ends_with("==")) {
         let detail = "Expected the start of an expression, but found an invalid expression token.";
         return match next {
-            None => Problem::new(span, "Missing expression", "Expected the start of an expression, but found the end of the file."),
-            Some('\'') => Problem::new(span, "Invalid character", "Single quotes are not valid. Use double quotes (\") to enclose strings."),
+            None => Problem::new(
+                span,
+                "Missing expression",
+                "Expected the start of an expression, but found the end of the file.",
+            ),
+            Some('\'') => Problem::new(
+                span,
+                "Invalid character",
+                "Single quotes are not valid. Use double quotes (\") to enclose strings.",
+            ),
             _ => Problem::new(span, "Invalid expression", detail),
         };
     }
@@ -273,9 +326,15 @@ fn syntax_problem(source: &str, error: &parser::Error) -> Box<Problem> {
             }
             _ if rest.starts_with("...") => {
                 let detail = "An argument or block definition is required here.";
-                Problem::new(span, "Argument or block definition required", detail).hint("... stands for lines that were left out: put the real ones here")
+                Problem::new(span, MISPLACED, detail)
+                    .hint("... stands for lines that were left out: put the real ones here")
             }
-            _ => Problem::new(span, "Argument or block definition required", "An argument or block definition is required here."),
+            None => Problem::new(
+                span,
+                "Unexpected end of file",
+                "An argument, a block or a closing brace is required here.",
+            ),
+            _ => Problem::new(span, MISPLACED, "An argument or block definition is required here."),
         };
     }
     if message.contains("newline") || message.contains("\\n") {
@@ -288,12 +347,19 @@ fn syntax_problem(source: &str, error: &parser::Error) -> Box<Problem> {
                 let detail = "A block definition must have block content delimited by \"{\" and \"}\": after its opening brace either one argument and the closing brace follow, or a new line.";
                 Problem::new(span, "Invalid single-argument block definition", detail)
             }
-            _ if before.ends_with('}') => Problem::new(span, "Missing newline after block definition", "A block definition must end with a newline."),
-            _ => Problem::new(span, "Missing newline after argument", "An argument definition must end with a newline."),
+            _ if before.ends_with('}') => Problem::new(
+                span,
+                "Missing newline after block definition",
+                "A block definition must end with a newline.",
+            ),
+            _ => {
+                Problem::new(span, "Missing newline after argument", "An argument definition must end with a newline.")
+            }
         };
     }
     if message.starts_with("invalid structure") {
-        let detail = "Either a quoted string block label, an opening brace (\"{\") or an equals sign (\"=\") is expected here.";
+        let detail =
+            "Either a quoted string block label, an opening brace (\"{\") or an equals sign (\"=\") is expected here.";
         return Problem::new(span, "Invalid block definition", detail);
     }
     let found = match next {

@@ -113,13 +113,6 @@ impl Node {
         }
     }
 
-    pub fn one_mut(&mut self, name: &str) -> Option<&mut Node> {
-        match self.fields.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, Field::One(node))) => Some(node),
-            _ => None,
-        }
-    }
-
     /// JSON of this block, and the place of each block in it under its path (`TaskGroups[0].Tasks[1]`).
     pub fn into_json(self, file: &File<'_>, path: &str, places: &mut BTreeMap<String, (usize, usize)>) -> Json {
         places.insert(path.to_owned(), file.place(self.span.start));
@@ -131,7 +124,11 @@ impl Node {
                 Field::One(node) => node.into_json(file, &below(name), places),
                 Field::Many(nodes) => {
                     let nodes = nodes.into_iter().enumerate();
-                    Json::Array(nodes.map(|(index, node)| node.into_json(file, &format!("{}[{index}]", below(name)), places)).collect())
+                    Json::Array(
+                        nodes
+                            .map(|(index, node)| node.into_json(file, &format!("{}[{index}]", below(name)), places))
+                            .collect(),
+                    )
                 }
                 Field::Keyed(nodes) => {
                     let nodes = nodes.into_iter().map(|(key, node)| {

@@ -1,9 +1,9 @@
 //! What a job file means beyond its blocks: shortcuts of constraints, ports that are reserved, lone tasks, inherited
 //! Vault blocks and secrets, the default identity.
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
-use crate::decode::Instance;
+use crate::decode::{Dialect, Instance};
 use crate::diagnostic::{Outcome, Problem};
 use crate::node::{Field, Node};
 use crate::schema::Inner;
@@ -70,7 +70,10 @@ fn reserve_ports(node: &mut Node) {
 
 fn group_scaling(block: &Instance<'_>, node: &mut Node) -> Outcome<()> {
     if node.text("Type").is_some_and(|kind| kind != "horizontal") {
-        let detail = format!("Invalid policy type, expected \"horizontal\" but found {:?}", node.text("Type").unwrap_or_default());
+        let detail = format!(
+            "Invalid policy type, expected \"horizontal\" but found {:?}",
+            node.text("Type").unwrap_or_default()
+        );
         return Err(Problem::new(block.head, "Invalid scaling policy type", detail));
     }
     if !node.has("Max") {
@@ -87,7 +90,13 @@ fn task_scaling(block: &Instance<'_>, node: &mut Node) -> Outcome<()> {
     let kind = match label.text.to_lowercase().as_str() {
         "cpu" => "vertical_cpu",
         "mem" => "vertical_mem",
-        _ => return Err(Problem::new(label.span, "Invalid scaling policy name", "scaling policy name must be \"cpu\" or \"mem\"")),
+        _ => {
+            return Err(Problem::new(
+                label.span,
+                "Invalid scaling policy name",
+                "scaling policy name must be \"cpu\" or \"mem\"",
+            ));
+        }
     };
     if let Some(given) = node.text("Type").filter(|given| *given != kind) {
         let detail = format!("Invalid policy type, expected {kind:?} but found {given:?}");
@@ -97,8 +106,8 @@ fn task_scaling(block: &Instance<'_>, node: &mut Node) -> Outcome<()> {
     Ok(())
 }
 
-/// Applies the rules of the whole job.
-pub(crate) fn after_job(job: &mut Node) {
+/// Applies the rules of the whole job. Groups of old job files mean the default Consul, as the Nomad that read them said.
+pub(crate) fn after_job(job: &mut Node, dialect: Dialect) {
     job.fill("ID", Json::from(""));
     if !job.has("Name")
         && let Some(label) = job.text("Label").map(str::to_owned)
@@ -109,7 +118,11 @@ pub(crate) fn after_job(job: &mut Node) {
     let lone = job.take_many("Tasks").into_iter().map(lone_group);
     let groups: Vec<Node> = lone.chain(job.take_many("TaskGroups")).collect();
     let (job_vault, job_secrets) = (job.take_one("Vault"), job.take_many("Secrets"));
-    let groups: Vec<Node> = groups.into_iter().map(|group| inherit(group, job_vault.as_ref(), &job_secrets)).collect();
+    let mut groups: Vec<Node> =
+        groups.into_iter().map(|group| inherit(group, job_vault.as_ref(), &job_secrets)).collect();
+    for group in groups.iter_mut().filter(|group| dialect == Dialect::Hcl1 && !group.has("Consul")) {
+        group.set("Consul", json!({ "Cluster": "default" }));
+    }
     if !groups.is_empty() {
         job.put("TaskGroups", Field::Many(groups));
     }
@@ -145,12 +158,15 @@ fn inherit(mut group: Node, job_vault: Option<&Node>, job_secrets: &[Node]) -> N
 
 /// The identity without a name, or named "default", is the task's own; the others stay in the list.
 fn default_identity(task: &mut Node) {
-    let (own, others): (Vec<Node>, Vec<Node>) =
-        task.take_many("Identities").into_iter().partition(|identity| matches!(identity.text("Name"), None | Some("" | "default")));
+    if !task.has("Identities") {
+        return;
+    }
+    let (own, others): (Vec<Node>, Vec<Node>) = task
+        .take_many("Identities")
+        .into_iter()
+        .partition(|identity| matches!(identity.text("Name"), None | Some("" | "default")));
     if let Some(identity) = own.into_iter().next_back() {
         task.put("Identity", Field::One(identity));
     }
-    if !others.is_empty() {
-        task.put("Identities", Field::Many(others));
-    }
+    task.put("Identities", Field::Many(others));
 }

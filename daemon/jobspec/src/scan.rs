@@ -6,20 +6,27 @@
 use crate::diagnostic::{Outcome, Problem};
 use crate::source::Span;
 
+pub(crate) const UNCLOSED_BLOCK: &str = "Unclosed configuration block";
+
 /// Brackets, strings and templates inside each other.
 const DEPTH_LIMIT: usize = 120;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Opened {
     /// `{` of a block or object, with where its line begins and where the first word of that line is.
-    Brace { line_start: usize, first: usize },
+    Brace {
+        line_start: usize,
+        first: usize,
+    },
     Parenthesis,
     Bracket,
     /// `${` or `%{`.
     Template,
     Quote,
     /// The tag is text[start..end].
-    Heredoc { tag: (usize, usize) },
+    Heredoc {
+        tag: (usize, usize),
+    },
 }
 
 struct Scanner<'a> {
@@ -27,6 +34,8 @@ struct Scanner<'a> {
     source: &'a str,
     at: usize,
     open: Vec<(Opened, usize)>,
+    /// Directives (`%{ if }`, `%{ for }`) that wait for their end: how many things were open, the word, where it is.
+    directives: Vec<(usize, &'static str, usize)>,
     /// A block whose closing brace looks like that of another: where it opened and where it was closed.
     suspect: Option<(usize, usize)>,
     /// The line that was looked at last: where it begins, its first word, and up to where newlines were looked for.
@@ -39,7 +48,16 @@ fn blank_end(text: &[u8], start: usize) -> usize {
 
 /// Checks that everything that is opened is closed.
 pub(crate) fn scan(source: &str) -> Outcome<()> {
-    Scanner { text: source.as_bytes(), source, at: 0, open: Vec::new(), suspect: None, line: (0, blank_end(source.as_bytes(), 0), 0) }.run()
+    Scanner {
+        text: source.as_bytes(),
+        source,
+        at: 0,
+        open: Vec::new(),
+        directives: Vec::new(),
+        suspect: None,
+        line: (0, blank_end(source.as_bytes(), 0), 0),
+    }
+    .run()
 }
 
 impl Scanner<'_> {
@@ -80,7 +98,11 @@ impl Scanner<'_> {
                 Some(length) => self.at += length + 4,
                 None => {
                     let span = Span::new(self.at, self.at + 2);
-                    return Err(Problem::new(span, "Unterminated comment", "This comment is not closed by */ before the end of the file."));
+                    return Err(Problem::new(
+                        span,
+                        "Unterminated comment",
+                        "This comment is not closed by */ before the end of the file.",
+                    ));
                 }
             },
             b'"' => self.push(Opened::Quote, 1)?,
@@ -117,7 +139,9 @@ impl Scanner<'_> {
                     self.suspect = Some((*first, self.at));
                 }
             }
-            (Some((Opened::Template, _)), b'}') | (Some((Opened::Parenthesis, _)), b')') | (Some((Opened::Bracket, _)), b']') => {}
+            (Some((Opened::Template, _)), b'}')
+            | (Some((Opened::Parenthesis, _)), b')')
+            | (Some((Opened::Bracket, _)), b']') => {}
             (None, _) => {
                 let detail = format!("This {closer} closes nothing: there is no open bracket before it.");
                 return Err(Problem::new(span, "Unexpected closing bracket", detail));
@@ -144,19 +168,22 @@ impl Scanner<'_> {
     }
 
     fn skip_line(&mut self) {
-        self.at = self.text[self.at..].iter().position(|byte| *byte == b'\n').map_or(self.text.len(), |length| self.at + length);
+        self.at = self.text[self.at..]
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map_or(self.text.len(), |length| self.at + length);
     }
 
     fn quote(&mut self) -> Outcome<()> {
         let (byte, next) = (self.peek(0), self.peek(1));
         match byte {
             b'"' => {
-                self.open.pop();
+                self.end_template()?;
                 self.at += 1;
             }
             b'\\' => self.at += 2,
             b'$' | b'%' if next == byte && self.peek(2) == b'{' => self.at += 3,
-            b'$' | b'%' if next == b'{' => self.push(Opened::Template, 2)?,
+            b'$' | b'%' if next == b'{' => self.sequence()?,
             b'\n' => {
                 let opened = self.open.last().map_or(0, |(_, at)| *at);
                 let span = Span::new(opened, self.at);
@@ -170,7 +197,10 @@ impl Scanner<'_> {
 
     fn heredoc_start(&mut self) -> Outcome<()> {
         let start = self.at + if self.peek(2) == b'-' { 3 } else { 2 };
-        let length = self.text[start.min(self.text.len())..].iter().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') || **byte >= 0x80).count();
+        let length = self.text[start.min(self.text.len())..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') || **byte >= 0x80)
+            .count();
         let end = start + length;
         let rest = self.text.get(end..).unwrap_or_default();
         if length == 0 || !(rest.starts_with(b"\n") || rest.starts_with(b"\r\n")) {
@@ -179,41 +209,95 @@ impl Scanner<'_> {
             return Ok(());
         }
         self.push(Opened::Heredoc { tag: (start, end) }, end - self.at)?;
-        self.next_line(start, end);
-        Ok(())
+        self.next_line(start, end)
     }
 
     /// Goes to the start of the next line; leaves the heredoc if that line is its end.
-    fn next_line(&mut self, start: usize, end: usize) {
+    fn next_line(&mut self, start: usize, end: usize) -> Outcome<()> {
         self.skip_line();
         self.at = (self.at + 1).min(self.text.len());
         let line = &self.text[self.at..];
         let blank = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
         let tag = &self.text[start..end];
         let after = line.get(blank + tag.len()).copied().unwrap_or(b'\n');
-        if line[blank..].starts_with(tag) && !(after.is_ascii_alphanumeric() || matches!(after, b'_' | b'-') || after >= 0x80) {
-            self.open.pop();
-            self.at += blank + tag.len();
+        if line[blank..].starts_with(tag)
+            && !(after.is_ascii_alphanumeric() || matches!(after, b'_' | b'-') || after >= 0x80)
+        {
+            let length = blank + tag.len();
+            self.end_template()?;
+            self.at += length;
         }
+        Ok(())
+    }
+
+    /// `${` or `%{`; a directive is remembered until its end.
+    fn sequence(&mut self) -> Outcome<()> {
+        if self.peek(0) == b'%' {
+            let rest = self.source.get(self.at + 2..).unwrap_or_default();
+            let rest = rest.strip_prefix('~').unwrap_or(rest).trim_start();
+            let word = &rest[..rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len())];
+            let depth = self.open.len();
+            let ends = match word {
+                "if" => return self.directive("if"),
+                "for" => return self.directive("for"),
+                "endif" => Some("if"),
+                "endfor" => Some("for"),
+                _ => None,
+            };
+            if let Some(begin) = ends {
+                let last = self.directives.last().filter(|(at, known, _)| *at == depth && *known == begin);
+                if last.is_none() {
+                    let detail = format!("There is no %{{ {begin} }} before this %{{ {word} }} that it could end.");
+                    return Err(Problem::new(Span::new(self.at, self.at + 2), "Unexpected template directive", detail));
+                }
+                self.directives.pop();
+            }
+        }
+        self.push(Opened::Template, 2)
+    }
+
+    fn directive(&mut self, word: &'static str) -> Outcome<()> {
+        self.directives.push((self.open.len(), word, self.at));
+        if self.directives.len() > DEPTH_LIMIT {
+            let detail = format!("Template directives are nested more than {DEPTH_LIMIT} deep here.");
+            return Err(Problem::new(Span::new(self.at, self.at + 2), "Nesting too deep", detail));
+        }
+        self.push(Opened::Template, 2)
+    }
+
+    /// Leaves a string or heredoc.
+    fn end_template(&mut self) -> Outcome<()> {
+        if let Some((depth, word, at)) = self.directives.last()
+            && *depth == self.open.len()
+        {
+            let detail = format!(
+                "This %{{ {word} }} is not ended by %{{ end{word} }} before the end of the text that it stands in."
+            );
+            return Err(Problem::new(Span::new(*at, at + 2), "Unclosed template directive", detail));
+        }
+        self.open.pop();
+        Ok(())
     }
 
     fn heredoc(&mut self, (start, end): (usize, usize)) -> Outcome<()> {
         let (byte, next) = (self.peek(0), self.peek(1));
         match byte {
-            b'\n' => self.next_line(start, end),
+            b'\n' => self.next_line(start, end)?,
             b'$' | b'%' if next == byte && self.peek(2) == b'{' => self.at += 3,
-            b'$' | b'%' if next == b'{' => self.push(Opened::Template, 2)?,
+            b'$' | b'%' if next == b'{' => self.sequence()?,
             _ => self.at += 1,
         }
         Ok(())
     }
 
-    fn unclosed(&self, opened: Opened, at: usize) -> Box<Problem> {
+    fn unclosed(&self, opened: Opened, at: usize) -> Problem {
         let end = self.text.len();
         let line = self.line_of(at);
         match opened {
             Opened::Quote => {
-                let detail = format!("No closing marker was found for the string: the quote that opens in line {line} is never closed.");
+                let detail = format!(
+                    "No closing marker was found for the string: the quote that opens in line {line} is never closed."
+                );
                 Problem::new(Span::new(end, end), "Unterminated template string", detail)
             }
             Opened::Heredoc { tag: (start, tag_end) } => {
@@ -225,18 +309,27 @@ impl Scanner<'_> {
                 let detail = "There is no closing brace for this template sequence before the end of the file.";
                 Problem::new(Span::new(at, at + 2), "Unclosed template interpolation sequence", detail)
             }
-            Opened::Parenthesis => {
-                Problem::new(Span::new(at, at + 1), "Unclosed parenthesis", "There is no closing parenthesis for this before the end of the file.")
-            }
-            Opened::Bracket => {
-                Problem::new(Span::new(at, at + 1), "Unclosed bracket", "There is no closing bracket for this list before the end of the file.")
-            }
+            Opened::Parenthesis => Problem::new(
+                Span::new(at, at + 1),
+                "Unclosed parenthesis",
+                "There is no closing parenthesis for this before the end of the file.",
+            ),
+            Opened::Bracket => Problem::new(
+                Span::new(at, at + 1),
+                "Unclosed bracket",
+                "There is no closing bracket for this list before the end of the file.",
+            ),
             Opened::Brace { .. } => {
                 let detail = "There is no closing brace for this block before the end of the file.";
-                let problem = Problem::new(Span::new(at, at + 1), "Unclosed configuration block", detail);
+                let problem = Problem::new(Span::new(at, at + 1), UNCLOSED_BLOCK, detail);
                 match self.suspect {
                     Some((first, closer)) => {
-                        let head = self.source.get(first..).and_then(|rest| rest.lines().next()).unwrap_or_default().trim_end();
+                        let head = self
+                            .source
+                            .get(first..)
+                            .and_then(|rest| rest.lines().next())
+                            .unwrap_or_default()
+                            .trim_end();
                         let head: String = head.trim_end_matches('{').trim_end().chars().take(60).collect();
                         problem.hint(format!(
                             "the missing brace is probably that of `{head}` in line {}: the brace in line {} is indented for a block further out",

@@ -47,7 +47,11 @@ impl Mismatch {
     }
     /// A clause such as `[0].port: a number is required`.
     pub fn clause(&self) -> String {
-        if self.path.is_empty() { self.need.clone() } else { format!("{}: {}", self.path.trim_start_matches('.'), self.need) }
+        if self.path.is_empty() {
+            self.need.clone()
+        } else {
+            format!("{}: {}", self.path.trim_start_matches('.'), self.need)
+        }
     }
 }
 
@@ -62,11 +66,17 @@ impl Type {
                 "bool" => Ok(Self::Bool),
                 "any" => Ok(Self::Any),
                 "list" | "set" | "map" => {
-                    let detail = format!("The {} type constructor requires one argument specifying the element type.", reference.root);
+                    let detail = format!(
+                        "The {} type constructor requires one argument specifying the element type.",
+                        reference.root
+                    );
                     Err(Problem::new(expression.span, "Invalid type specification", detail))
                 }
                 "object" | "tuple" => {
-                    let detail = format!("The {} type constructor requires one argument specifying the attribute or element types.", reference.root);
+                    let detail = format!(
+                        "The {} type constructor requires one argument specifying the attribute or element types.",
+                        reference.root
+                    );
                     Err(Problem::new(expression.span, "Invalid type specification", detail))
                 }
                 other => {
@@ -84,18 +94,32 @@ impl Type {
                     "set" => Ok(Self::Set(Box::new(Self::parse(argument, evaluator)?))),
                     "map" => Ok(Self::Map(Box::new(Self::parse(argument, evaluator)?))),
                     "tuple" => match &argument.kind {
-                        Kind::List(items) => Ok(Self::Tuple(items.iter().map(|item| Self::parse(item, evaluator)).collect::<Outcome<_>>()?)),
-                        _ => Err(Problem::new(argument.span, "Invalid type specification", "Tuple type constructor requires a list of element types.")),
+                        Kind::List(items) => Ok(Self::Tuple(
+                            items.iter().map(|item| Self::parse(item, evaluator)).collect::<Outcome<_>>()?,
+                        )),
+                        _ => Err(Problem::new(
+                            argument.span,
+                            "Invalid type specification",
+                            "Tuple type constructor requires a list of element types.",
+                        )),
                     },
                     "object" => match &argument.kind {
                         Kind::Object(items) => {
                             let fields = items.iter().map(|(key, kind)| match &key.kind {
                                 Kind::Text(name) => Ok((Arc::clone(name), Field::parse(kind, evaluator)?)),
-                                _ => Err(Problem::new(key.span, "Invalid type specification", "Object constructor map keys must be attribute names.")),
+                                _ => Err(Problem::new(
+                                    key.span,
+                                    "Invalid type specification",
+                                    "Object constructor map keys must be attribute names.",
+                                )),
                             });
                             Ok(Self::Object(fields.collect::<Outcome<_>>()?))
                         }
-                        _ => Err(Problem::new(argument.span, "Invalid type specification", "Object type constructor requires a map whose values are types.")),
+                        _ => Err(Problem::new(
+                            argument.span,
+                            "Invalid type specification",
+                            "Object type constructor requires a map whose values are types.",
+                        )),
                     },
                     other => {
                         let detail = format!("Keyword {other:?} is not a valid type constructor; known are {known}.");
@@ -103,7 +127,11 @@ impl Type {
                     }
                 }
             }
-            _ => Err(Problem::new(expression.span, "Invalid type specification", format!("A type specification is one of {known}."))),
+            _ => Err(Problem::new(
+                expression.span,
+                "Invalid type specification",
+                format!("A type specification is one of {known}."),
+            )),
         }
     }
 
@@ -141,7 +169,8 @@ impl Type {
             Self::List(kind) | Self::Set(kind) => {
                 let list = value.as_list().ok_or_else(required)?;
                 let items = list.items.iter().enumerate();
-                let items = items.map(|(index, item)| kind.convert(item).map_err(|mismatch| mismatch.within(&format!("[{index}]"))));
+                let items = items
+                    .map(|(index, item)| kind.convert(item).map_err(|mismatch| mismatch.within(&format!("[{index}]"))));
                 let mut items = items.collect::<Result<Vec<_>, _>>()?;
                 if matches!(**kind, Self::Any) {
                     unify(&mut items);
@@ -163,10 +192,16 @@ impl Type {
             Self::Tuple(kinds) => {
                 let list = value.as_list().ok_or_else(required)?;
                 if list.items.len() != kinds.len() {
-                    return Err(Mismatch::new(format!("tuple of {} elements required, but have {}", kinds.len(), list.items.len())));
+                    return Err(Mismatch::new(format!(
+                        "tuple of {} elements required, but have {}",
+                        kinds.len(),
+                        list.items.len()
+                    )));
                 }
                 let items = list.items.iter().zip(kinds).enumerate();
-                let items = items.map(|(index, (item, kind))| kind.convert(item).map_err(|mismatch| mismatch.within(&format!("[{index}]"))));
+                let items = items.map(|(index, (item, kind))| {
+                    kind.convert(item).map_err(|mismatch| mismatch.within(&format!("[{index}]")))
+                });
                 Ok(Value::tuple(items.collect::<Result<_, _>>()?))
             }
             Self::Object(fields) => {
@@ -174,7 +209,9 @@ impl Type {
                 let items = fields.iter().map(|(name, field)| {
                     let item = match (map.items.get(name), &field.default) {
                         (Some(Value::Null) | None, Some(default)) => default.clone(),
-                        (Some(item), _) => field.kind.convert(item).map_err(|mismatch| mismatch.within(&format!(".{name}")))?,
+                        (Some(item), _) => {
+                            field.kind.convert(item).map_err(|mismatch| mismatch.within(&format!(".{name}")))?
+                        }
                         (None, None) => return Err(Mismatch::new(format!("attribute {name:?} is required"))),
                     };
                     Ok((Arc::clone(name), item))
@@ -186,7 +223,9 @@ impl Type {
 
     fn with_article(&self) -> String {
         match self {
-            Self::Text | Self::Number | Self::Bool => format!("a {} is", self.describe()).trim_end_matches(" is").to_owned(),
+            Self::Text | Self::Number | Self::Bool => {
+                format!("a {} is", self.describe()).trim_end_matches(" is").to_owned()
+            }
             _ => self.describe(),
         }
     }
@@ -203,11 +242,22 @@ impl Field {
                     let kind = Type::parse(kind, evaluator)?;
                     let value = evaluator.evaluate(default, &Scope::root(&[]))?;
                     let value = kind.convert(&value).map_err(|mismatch| {
-                        Problem::new(default.span, "Invalid default value for optional attribute", format!("This default value is not compatible with the attribute's type: {}.", mismatch.clause()))
+                        Problem::new(
+                            default.span,
+                            "Invalid default value for optional attribute",
+                            format!(
+                                "This default value is not compatible with the attribute's type: {}.",
+                                mismatch.clause()
+                            ),
+                        )
                     })?;
                     Ok(Self { kind, default: Some(value) })
                 }
-                _ => Err(Problem::new(call.head, "Invalid type specification", "optional() takes a type and perhaps a default value.")),
+                _ => Err(Problem::new(
+                    call.head,
+                    "Invalid type specification",
+                    "optional() takes a type and perhaps a default value.",
+                )),
             };
         }
         Ok(Self { kind: Type::parse(expression, evaluator)?, default: None })
@@ -217,7 +267,8 @@ impl Field {
 /// Brings the elements of a collection to one type, where strings can say what all of them are.
 pub fn unify(items: &mut [Value]) {
     let scalar = |value: &Value| matches!(value, Value::Text(_) | Value::Number(_) | Value::Bool(_) | Value::Null);
-    let mixed = items.iter().any(|item| matches!(item, Value::Text(_))) && items.iter().any(|item| matches!(item, Value::Number(_) | Value::Bool(_)));
+    let mixed = items.iter().any(|item| matches!(item, Value::Text(_)))
+        && items.iter().any(|item| matches!(item, Value::Number(_) | Value::Bool(_)));
     if mixed && items.iter().all(scalar) {
         for item in items {
             if let (false, Some(text)) = (item.is_null(), item.to_text()) {

@@ -76,7 +76,8 @@ impl Value {
     }
 
     pub fn map(kind: MapKind, items: BTreeMap<Arc<str>, Self>) -> Self {
-        let size = items.iter().fold(32_u64, |sum, (key, item)| sum.saturating_add(item.size() + 24 + key.len() as u64));
+        let size =
+            items.iter().fold(32_u64, |sum, (key, item)| sum.saturating_add(item.size() + 24 + key.len() as u64));
         let depth = items.values().map(Self::depth).max().unwrap_or(0).saturating_add(1);
         Self::Map(Arc::new(Map { kind, items, size, depth }))
     }
@@ -168,12 +169,16 @@ impl Value {
     /// Keys and values to go through; none for what is no collection.
     pub fn pairs(&self) -> Option<Vec<(Self, Self)>> {
         match self {
-            Self::List(list) if list.kind == ListKind::Set => Some(list.items.iter().map(|item| (item.clone(), item.clone())).collect()),
+            Self::List(list) if list.kind == ListKind::Set => {
+                Some(list.items.iter().map(|item| (item.clone(), item.clone())).collect())
+            }
             Self::List(list) => {
                 let keyed = list.items.iter().enumerate();
                 Some(keyed.map(|(index, item)| (Self::Number(Number::from(index)), item.clone())).collect())
             }
-            Self::Map(map) => Some(map.items.iter().map(|(key, item)| (Self::Text(Arc::clone(key)), item.clone())).collect()),
+            Self::Map(map) => {
+                Some(map.items.iter().map(|(key, item)| (Self::Text(Arc::clone(key)), item.clone())).collect())
+            }
             _ => None,
         }
     }
@@ -189,8 +194,8 @@ impl Value {
                 a.items.len() == b.items.len() && a.items.iter().zip(&b.items).all(|(a, b)| a.equals(b))
             }
             (Self::Map(a), Self::Map(b)) => {
-                let same = |((a_key, a), (b_key, b)): ((&Arc<str>, &Self), (&Arc<str>, &Self))| a_key == b_key && a.equals(b);
-                a.items.len() == b.items.len() && a.items.iter().zip(&b.items).all(same)
+                let mut pairs = a.items.iter().zip(&b.items);
+                a.items.len() == b.items.len() && pairs.all(|((a_key, a), (b_key, b))| a_key == b_key && a.equals(b))
             }
             _ => false,
         }
@@ -232,7 +237,9 @@ impl Value {
             Self::Number(number) => number_to_json(number),
             Self::Text(text) => Json::String(text.to_string()),
             Self::List(list) => Json::Array(list.items.iter().map(Self::to_json).collect()),
-            Self::Map(map) => Json::Object(map.items.iter().map(|(key, item)| (key.to_string(), item.to_json())).collect()),
+            Self::Map(map) => {
+                Json::Object(map.items.iter().map(|(key, item)| (key.to_string(), item.to_json())).collect())
+            }
         }
     }
 }

@@ -31,14 +31,18 @@ pub(crate) struct Variables<'c, 'a> {
     pub warnings: Vec<String>,
 }
 
-/// Reads variables and locals into the evaluator. Returns the variables' values and warnings.
+/// The variables' values, and warnings.
+pub(crate) type Collected = (BTreeMap<String, Value>, Vec<String>);
+
+/// Reads variables and locals into the evaluator.
 pub(crate) fn collect<'a>(
     body: &'a Body,
     file: &File<'_>,
     options: &Options<'_>,
     evaluator: &Evaluator<'a>,
-) -> Result<(BTreeMap<String, Value>, Vec<String>), Vec<Diagnostic>> {
-    let mut variables = Variables { file, evaluator, declared: BTreeMap::new(), problems: Vec::new(), warnings: Vec::new() };
+) -> Result<Collected, Vec<Diagnostic>> {
+    let mut variables =
+        Variables { file, evaluator, declared: BTreeMap::new(), problems: Vec::new(), warnings: Vec::new() };
     let mut locals = BTreeMap::new();
     for item in &body.items {
         let Item::Block(block) = item else { continue };
@@ -54,22 +58,30 @@ pub(crate) fn collect<'a>(
     if !variables.problems.is_empty() {
         return Err(variables.problems);
     }
-    let values: BTreeMap<String, Value> =
-        variables.declared.iter().map(|(name, declared)| (name.clone(), declared.value.clone().unwrap_or(Value::Null))).collect();
-    *evaluator.variables.borrow_mut() = Some(Value::object(values.iter().map(|(name, value)| (Arc::from(name.as_str()), value.clone())).collect()));
+    let values: BTreeMap<String, Value> = variables
+        .declared
+        .iter()
+        .map(|(name, declared)| (name.clone(), declared.value.clone().unwrap_or(Value::Null)))
+        .collect();
+    *evaluator.variables.borrow_mut() =
+        Some(Value::object(values.iter().map(|(name, value)| (Arc::from(name.as_str()), value.clone())).collect()));
     *evaluator.locals.borrow_mut() = Some(locals);
     Ok((values, variables.warnings))
 }
 
 impl<'a> Variables<'_, 'a> {
-    fn note(&mut self, problem: Box<Problem>) {
-        self.problems.push(Diagnostic::at(self.file, *problem));
+    fn note(&mut self, problem: Problem) {
+        self.problems.push(Diagnostic::at(self.file, problem));
     }
 
     fn declare(&mut self, block: &'a Block) {
         let [label] = &*block.labels else {
             let span = block.labels.get(1).map_or(block.brace, |label| label.span);
-            return self.note(Problem::new(span, "Missing name for variable", "All variable blocks must have 1 labels (name)."));
+            return self.note(Problem::new(
+                span,
+                "Missing name for variable",
+                "All variable blocks must have 1 labels (name).",
+            ));
         };
         let mut declared = Declared { span: block.head(), kind: None, value: None, rules: Vec::new() };
         let mut default = None;
@@ -119,7 +131,10 @@ impl<'a> Variables<'_, 'a> {
         let result = self.evaluator.evaluate(expression, &Scope::root(&[])).and_then(|value| match kind {
             None => Ok(value),
             Some(kind) => kind.convert(&value).map_err(|mismatch| {
-                let detail = format!("This default value is not compatible with the variable's type constraint: {}.", mismatch.clause());
+                let detail = format!(
+                    "This default value is not compatible with the variable's type constraint: {}.",
+                    mismatch.clause()
+                );
                 Problem::new(expression.span, "Invalid default value for variable", detail)
             }),
         });
@@ -131,7 +146,10 @@ impl<'a> Variables<'_, 'a> {
             match item {
                 Item::Attribute(attribute) => {
                     let value = self.default(&attribute.value, None).or(Some(Value::Null));
-                    self.insert(&attribute.name, Declared { span: attribute.name_span, kind: None, value, rules: Vec::new() });
+                    self.insert(
+                        &attribute.name,
+                        Declared { span: attribute.name_span, kind: None, value, rules: Vec::new() },
+                    );
                 }
                 Item::Block(other) => {
                     let detail = "Only arguments (name = default) may stand in a variables block.";
@@ -143,7 +161,8 @@ impl<'a> Variables<'_, 'a> {
 
     fn insert(&mut self, name: &str, declared: Declared<'a>) {
         if let Some(before) = self.declared.get(name) {
-            let detail = format!("A variable named {name:?} is already declared at {}.", self.file.name_span(before.span));
+            let detail =
+                format!("A variable named {name:?} is already declared at {}.", self.file.name_span(before.span));
             return self.note(Problem::new(declared.span, "Duplicate variable", detail));
         }
         self.declared.insert(name.to_owned(), declared);
@@ -157,10 +176,17 @@ impl<'a> Variables<'_, 'a> {
                     self.note(Problem::new(attribute.name_span, "Duplicate value in locals", detail));
                 }
                 Item::Attribute(attribute) => {
-                    locals.insert(attribute.name.clone(), Local { expression: &attribute.value, state: LocalState::Waiting });
+                    locals.insert(
+                        attribute.name.clone(),
+                        Local { expression: &attribute.value, state: LocalState::Waiting },
+                    );
                 }
                 Item::Block(other) => {
-                    self.note(Problem::new(other.kind_span, "Unsupported block type", "Only arguments (name = value) may stand in a locals block."));
+                    self.note(Problem::new(
+                        other.kind_span,
+                        "Unsupported block type",
+                        "Only arguments (name = value) may stand in a locals block.",
+                    ));
                 }
             }
         }
@@ -183,7 +209,9 @@ impl<'a> Variables<'_, 'a> {
             if self.declared.contains_key(name) {
                 self.text(name, text, &format!("-var {name}"));
             } else {
-                let detail = format!("A {name:?} variable was passed in the command line but was not found in known variables. To declare variable {name:?}, place this block in your job file: variable {name:?} {{}}");
+                let detail = format!(
+                    "A {name:?} variable was passed in the command line but was not found in known variables. To declare variable {name:?}, place this block in your job file: variable {name:?} {{}}"
+                );
                 self.undefined("Undefined -var variable", name, detail, options.strict);
             }
         }
@@ -194,7 +222,8 @@ impl<'a> Variables<'_, 'a> {
             return self.warnings.push(format!("{summary}: {detail}"));
         }
         let mut diagnostic = Diagnostic::without_place(self.file.name, summary, detail);
-        diagnostic.suggestion = nearest(name, self.declared.keys().map(String::as_str)).map(|near| format!("did you mean {near:?}?"));
+        diagnostic.suggestion =
+            nearest(name, self.declared.keys().map(String::as_str)).map(|near| format!("did you mean {near:?}?"));
         self.problems.push(diagnostic);
     }
 
@@ -216,7 +245,7 @@ impl<'a> Variables<'_, 'a> {
             Ok(value) => self.set(name, value, origin, None),
             Err(problem) => {
                 let trimmed = text.trim();
-                self.problems.push(Diagnostic::at(&File::new(&title, trimmed), *problem));
+                self.problems.push(Diagnostic::at(&File::new(&title, trimmed), problem));
             }
         }
     }
@@ -230,11 +259,14 @@ impl<'a> Variables<'_, 'a> {
         match converted {
             Ok(value) => declared.value = Some(value),
             Err(mismatch) => {
-                let detail = format!("The value of variable {name:?} set through {origin} is not compatible with the variable's type constraint: {}.", mismatch.clause());
+                let detail = format!(
+                    "The value of variable {name:?} set through {origin} is not compatible with the variable's type constraint: {}.",
+                    mismatch.clause()
+                );
                 let span = declared.span;
                 declared.value = Some(Value::Null);
                 let (file, span) = place.unwrap_or((self.file, span));
-                self.problems.push(Diagnostic::at(file, *Problem::new(span, "Invalid value for variable", detail)));
+                self.problems.push(Diagnostic::at(file, Problem::new(span, "Invalid value for variable", detail)));
             }
         }
     }
@@ -243,13 +275,15 @@ impl<'a> Variables<'_, 'a> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let file = File::new(name, text);
         match read_variable_file(text, self.evaluator) {
-            Err(problems) => self.problems.extend(problems.into_iter().map(|problem| Diagnostic::at(&file, *problem))),
+            Err(problems) => self.problems.extend(problems.into_iter().map(|problem| Diagnostic::at(&file, problem))),
             Ok(values) => {
                 for (key, span, value) in values {
                     if self.declared.contains_key(&key) {
                         self.set(&key, value, &format!("file {name}"), Some((&file, span)));
                     } else {
-                        let detail = format!("A {key:?} variable was set in {name} but was not found in known variables. To declare variable {key:?}, place this block in your job file: variable {key:?} {{}}");
+                        let detail = format!(
+                            "A {key:?} variable was set in {name} but was not found in known variables. To declare variable {key:?}, place this block in your job file: variable {key:?} {{}}"
+                        );
                         self.undefined("Undefined variable", &key, detail, strict);
                     }
                 }
@@ -262,7 +296,9 @@ impl<'a> Variables<'_, 'a> {
         let unset: Vec<(String, Span)> = unset.map(|(name, declared)| (name.clone(), declared.span)).collect();
         for (name, span) in unset {
             let detail = "A used variable must be set or have a default value.";
-            let hint = format!("set it with -var {name}=…, in a file given by -var-file, or as {PREFIX}{name} in the environment");
+            let hint = format!(
+                "set it with -var {name}=…, in a file given by -var-file, or as {PREFIX}{name} in the environment"
+            );
             self.note(Problem::new(span, format!("Unset variable {name:?}"), detail).hint(hint));
         }
         if self.problems.is_empty() {
@@ -296,9 +332,16 @@ impl<'a> Variables<'_, 'a> {
             found.ok_or_else(|| Problem::new(rule.kind_span, "Missing required argument", detail))
         };
         let known = |attribute: &&Attribute| !matches!(attribute.name.as_str(), "condition" | "error_message");
-        let attributes = rule.body.items.iter().filter_map(|item| if let Item::Attribute(attribute) = item { Some(attribute) } else { None });
+        let attributes = rule
+            .body
+            .items
+            .iter()
+            .filter_map(|item| if let Item::Attribute(attribute) = item { Some(attribute) } else { None });
         if let Some(other) = attributes.into_iter().find(known) {
-            let detail = format!("An argument named {:?} is not expected here: a validation block has condition and error_message.", other.name);
+            let detail = format!(
+                "An argument named {:?} is not expected here: a validation block has condition and error_message.",
+                other.name
+            );
             return Err(Problem::new(other.name_span, "Unsupported argument", detail));
         }
         let (condition, message) = (find("condition")?, find("error_message")?);
@@ -310,19 +353,29 @@ impl<'a> Variables<'_, 'a> {
             Some(true) => Ok(()),
             Some(false) => {
                 let text = self.evaluator.evaluate(&message.value, &scope)?.to_text();
-                let detail = text.map_or_else(|| format!("The value of {name:?} does not meet its condition."), |text| text.to_string());
-                Err(Problem::new(condition.value.span, "Invalid value for variable", detail).hint(format!("the variable {name:?} must meet this condition")))
+                let detail = text.map_or_else(
+                    || format!("The value of {name:?} does not meet its condition."),
+                    |text| text.to_string(),
+                );
+                Err(Problem::new(condition.value.span, "Invalid value for variable", detail)
+                    .hint(format!("the variable {name:?} must meet this condition")))
             }
             None => {
-                let detail = format!("The result of a validation condition must be a bool, but this is a {}.", holds.type_name());
+                let detail = format!(
+                    "The result of a validation condition must be a bool, but this is a {}.",
+                    holds.type_name()
+                );
                 Err(Problem::new(condition.value.span, "Invalid variable validation result", detail))
             }
         }
     }
 }
 
+/// Name, place and value of one line of a variable file.
+pub(crate) type Given = (String, Span, Value);
+
 /// The values of a variable file, in HCL or JSON, with their places.
-pub(crate) fn read_variable_file(text: &str, evaluator: &Evaluator<'_>) -> Result<Vec<(String, Span, Value)>, Vec<Box<Problem>>> {
+pub(crate) fn read_variable_file(text: &str, evaluator: &Evaluator<'_>) -> Result<Vec<Given>, Vec<Problem>> {
     let body = if json_body::is_json(text) { json_body::parse_attributes(text) } else { native::parse_body(text) };
     let body = body.map_err(|problem| vec![problem])?;
     let (mut values, mut problems) = (Vec::new(), Vec::new());

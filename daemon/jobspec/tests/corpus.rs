@@ -3,6 +3,8 @@
 //!
 //! The corpus lies beside the repository; where it is absent the test says so, with CI=true it is required.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its files has failed")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -59,7 +61,10 @@ fn significant(value: &Value) -> Value {
             if items.is_empty() { Value::Null } else { Value::Array(items) }
         }
         Value::Object(members) => {
-            let members = members.iter().map(|(key, value)| (key.clone(), significant(value))).filter(|(_, value)| !value.is_null());
+            let members = members
+                .iter()
+                .map(|(key, value)| (key.clone(), significant(value)))
+                .filter(|(_, value)| !value.is_null());
             let members: serde_json::Map<_, _> = members.collect();
             if members.is_empty() { Value::Null } else { Value::Object(members) }
         }
@@ -75,7 +80,12 @@ fn differences(path: &str, ours: &Value, golden: &Value, out: &mut Vec<String>) 
         (Value::Object(a), Value::Object(b)) => {
             let keys: BTreeMap<&String, ()> = a.keys().chain(b.keys()).map(|key| (key, ())).collect();
             for key in keys.keys() {
-                differences(&format!("{path}.{key}"), a.get(*key).unwrap_or(&Value::Null), b.get(*key).unwrap_or(&Value::Null), out);
+                differences(
+                    &format!("{path}.{key}"),
+                    a.get(*key).unwrap_or(&Value::Null),
+                    b.get(*key).unwrap_or(&Value::Null),
+                    out,
+                );
             }
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
@@ -155,6 +165,11 @@ fn every_invalid_file_is_refused_where_nomad_refuses_it() {
             }
         }
     }
-    assert!(failures.is_empty(), "{} of {count} invalid files are refused elsewhere:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {count} invalid files are refused elsewhere:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
     assert_eq!(count, 19);
 }

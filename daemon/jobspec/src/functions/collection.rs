@@ -60,7 +60,12 @@ fn coalescelist(a: &Arguments<'_>) -> Answer {
 }
 
 fn compact(a: &Arguments<'_>) -> Answer {
-    let kept = a.list(0)?.items.iter().filter(|item| !item.is_null()).map(|item| item.to_text().ok_or_else(|| a.wrong(0, "a list of strings")));
+    let kept = a
+        .list(0)?
+        .items
+        .iter()
+        .filter(|item| !item.is_null())
+        .map(|item| item.to_text().ok_or_else(|| a.wrong(0, "a list of strings")));
     let kept = kept.collect::<Result<Vec<_>, _>>()?;
     Ok(texts_to_list(kept.into_iter().filter(|text| !text.is_empty())))
 }
@@ -93,7 +98,8 @@ fn element(a: &Arguments<'_>) -> Answer {
     if list.items.is_empty() {
         return Err("cannot use element function with an empty list".into());
     }
-    let index = usize::try_from(index).map_err(|_| Failure::Argument(1, "cannot use element function with a negative index".to_owned()))?;
+    let index = usize::try_from(index)
+        .map_err(|_| Failure::Argument(1, "cannot use element function with a negative index".to_owned()))?;
     Ok(list.items[index % list.items.len()].clone())
 }
 
@@ -113,7 +119,8 @@ fn flatten(a: &Arguments<'_>) -> Answer {
 
 /// Element access, not a search.
 fn index(a: &Arguments<'_>) -> Answer {
-    element_of(a.value(0), a.value(1), Span::default()).map_err(|problem| Failure::Call(problem.detail.trim_end_matches('.').to_owned()))
+    element_of(a.value(0), a.value(1), Span::default())
+        .map_err(|problem| Failure::Call(problem.detail.trim_end_matches('.').to_owned()))
 }
 
 fn keys(a: &Arguments<'_>) -> Answer {
@@ -129,7 +136,11 @@ fn length(a: &Arguments<'_>) -> Answer {
         Value::List(list) => list.items.len(),
         Value::Map(map) if map.kind == MapKind::Map => map.items.len(),
         Value::Map(_) => {
-            return Err(Failure::Argument(0, "collection must be a list, a map or a tuple; make an object a map with convert(…, map(any))".to_owned()));
+            return Err(Failure::Argument(
+                0,
+                "collection must be a list, a map or a tuple; make an object a map with convert(…, map(any))"
+                    .to_owned(),
+            ));
         }
         _ => return Err(Failure::Argument(0, "collection must be a list, a map or a tuple".to_owned())),
     };
@@ -192,7 +203,9 @@ fn range(a: &Arguments<'_>) -> Answer {
     let mut at = start;
     while if down { at > end } else { at < end } {
         if all.len() >= RANGE_LIMIT {
-            return Err(Failure::Call(format!("more than {RANGE_LIMIT} values were generated; either decrease the difference between start and end or use a smaller step")));
+            return Err(Failure::Call(format!(
+                "more than {RANGE_LIMIT} values were generated; either decrease the difference between start and end or use a smaller step"
+            )));
         }
         let next = at.add(&step).ok_or("the numbers are too large")?;
         all.push(Value::Number(at));
@@ -239,7 +252,10 @@ fn setproduct(a: &Arguments<'_>) -> Answer {
     let mut rows: Vec<Vec<Value>> = vec![Vec::new()];
     for index in 0..a.len() {
         let list = a.list(index)?;
-        rows = rows.iter().flat_map(|row| list.items.iter().map(|item| row.iter().chain([item]).cloned().collect())).collect();
+        rows = rows
+            .iter()
+            .flat_map(|row| list.items.iter().map(|item| row.iter().chain([item]).cloned().collect()))
+            .collect();
     }
     let kind = if sets { ListKind::Set } else { ListKind::List };
     Ok(Value::list(kind, rows.into_iter().map(Value::tuple).collect()))
@@ -248,11 +264,16 @@ fn setproduct(a: &Arguments<'_>) -> Answer {
 fn slice(a: &Arguments<'_>) -> Answer {
     let (list, start, end) = (a.list(0)?, a.integer(1)?, a.integer(2)?);
     if list.kind == ListKind::Set {
-        return Err(Failure::Argument(0, "cannot slice a set, because its elements do not have indices; convert it to a list first".to_owned()));
+        return Err(Failure::Argument(
+            0,
+            "cannot slice a set, because its elements do not have indices; convert it to a list first".to_owned(),
+        ));
     }
     let length = list.items.len();
-    let start = usize::try_from(start).map_err(|_| Failure::Argument(1, "start index must not be less than zero".to_owned()))?;
-    let end = usize::try_from(end).map_err(|_| Failure::Argument(2, "end index must not be less than zero".to_owned()))?;
+    let start = usize::try_from(start)
+        .map_err(|_| Failure::Argument(1, "start index must not be less than zero".to_owned()))?;
+    let end =
+        usize::try_from(end).map_err(|_| Failure::Argument(2, "end index must not be less than zero".to_owned()))?;
     if end > length {
         return Err(Failure::Argument(2, "end index must not be greater than the length of the list".to_owned()));
     }
@@ -271,7 +292,11 @@ fn sort(a: &Arguments<'_>) -> Answer {
 fn zipmap(a: &Arguments<'_>) -> Answer {
     let (keys, values) = (a.texts(0)?, a.list(1)?);
     if keys.len() != values.items.len() {
-        return Err(Failure::Call(format!("number of keys ({}) does not match number of values ({})", keys.len(), values.items.len())));
+        return Err(Failure::Call(format!(
+            "number of keys ({}) does not match number of values ({})",
+            keys.len(),
+            values.items.len()
+        )));
     }
     Ok(Value::object(keys.into_iter().zip(values.items.iter().cloned()).collect()))
 }

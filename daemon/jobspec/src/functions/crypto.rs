@@ -51,7 +51,9 @@ fn uuid(mut bytes: [u8; 16], version: u8) -> String {
 fn uuidv5(a: &Arguments<'_>) -> Answer {
     let (namespace, name) = (a.text(0)?, a.text(1)?);
     // RFC 4122, appendix C: the four names differ in one byte.
-    let named = |last: u8| Some([0x6b, 0xa7, 0xb8, last, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8]);
+    let named = |last: u8| {
+        Some([0x6b, 0xa7, 0xb8, last, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8])
+    };
     let space = match &*namespace {
         "dns" => named(0x10),
         "url" => named(0x11),
@@ -59,7 +61,12 @@ fn uuidv5(a: &Arguments<'_>) -> Answer {
         "x500" => named(0x14),
         other => parse_uuid(other),
     };
-    let space = space.ok_or_else(|| Failure::Argument(0, format!("uuidv5() doesn't support namespace {namespace:?}; dns, url, oid, x500 or a UUID is needed")))?;
+    let space = space.ok_or_else(|| {
+        Failure::Argument(
+            0,
+            format!("uuidv5() doesn't support namespace {namespace:?}; dns, url, oid, x500 or a UUID is needed"),
+        )
+    })?;
     let mut digest = Sha1::new();
     digest.update(space);
     digest.update(name.as_bytes());
@@ -87,15 +94,20 @@ fn bcrypt(a: &Arguments<'_>) -> Answer {
         return Err(Failure::Argument(1, format!("crypto/bcrypt: cost {cost} is outside allowed range (4,31)")));
     };
     // A cost of 10 takes about 50 ms: what would take minutes is refused.
-    a.spend(1 << (cost + 11).min(63))?;
-    let parts = bcrypt::hash_with_salt(text.as_bytes(), cost, random(a)).map_err(|error| Failure::Call(error.to_string()))?;
+    a.spend(1 << (cost + 13).min(63))?;
+    let parts =
+        bcrypt::hash_with_salt(text.as_bytes(), cost, random(a)).map_err(|error| Failure::Call(error.to_string()))?;
     Ok(Value::text(parts.format_for_version(bcrypt::Version::TwoA)))
 }
 
 /// Undoes PKCS #1 v1.5 encryption with a private key in PEM form.
 fn rsadecrypt(a: &Arguments<'_>) -> Answer {
-    let ciphertext = STANDARD.decode(a.text(0)?.as_bytes()).map_err(|_| Failure::Argument(0, "ciphertext must be base64".to_owned()))?;
-    let (modulus, exponent) = private_key(&a.text(1)?).ok_or_else(|| Failure::Argument(1, "failed to parse key: an RSA private key in PEM form is required".to_owned()))?;
+    let ciphertext = STANDARD
+        .decode(a.text(0)?.as_bytes())
+        .map_err(|_| Failure::Argument(0, "ciphertext must be base64".to_owned()))?;
+    let (modulus, exponent) = private_key(&a.text(1)?).ok_or_else(|| {
+        Failure::Argument(1, "failed to parse key: an RSA private key in PEM form is required".to_owned())
+    })?;
     let bytes = modulus.bits().div_ceil(8) as usize;
     if !(64..=1024).contains(&bytes) {
         return Err(Failure::Argument(1, "an RSA key may have 512 to 8192 bits".to_owned()));
@@ -112,7 +124,9 @@ fn rsadecrypt(a: &Arguments<'_>) -> Answer {
     if plain.len() != bytes - 1 || plain[0] != 2 {
         return Err(failed());
     }
-    String::from_utf8(plain[end + 1..].to_vec()).map(Value::text).map_err(|_| "the decrypted text is not valid UTF-8".into())
+    String::from_utf8(plain[end + 1..].to_vec())
+        .map(Value::text)
+        .map_err(|_| "the decrypted text is not valid UTF-8".into())
 }
 
 /// Modulus and private exponent of a PKCS #1 or PKCS #8 key.

@@ -13,19 +13,33 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 fn time(a: &Arguments<'_>, index: usize) -> Result<DateTime<FixedOffset>, Failure> {
     let text = a.text(index)?;
-    DateTime::parse_from_rfc3339(&text).map_err(|error| Failure::Argument(index, format!("not a valid RFC3339 timestamp: {error}")))
+    DateTime::parse_from_rfc3339(&text)
+        .map_err(|error| Failure::Argument(index, format!("not a valid RFC3339 timestamp: {error}")))
 }
 
 fn timeadd(a: &Arguments<'_>) -> Answer {
     let time = time(a, 0)?;
     let text = a.text(1)?;
-    let span = Duration::parse(&text).map_err(|_| Failure::Argument(1, format!("invalid duration {text:?}; such as \"1h30m\" is expected")))?;
+    let span = Duration::parse(&text)
+        .map_err(|_| Failure::Argument(1, format!("invalid duration {text:?}; such as \"1h30m\" is expected")))?;
     let sum = time.checked_add_signed(TimeDelta::nanoseconds(span.as_nanos())).ok_or("the time is out of range")?;
     Ok(Value::text(sum.to_rfc3339_opts(SecondsFormat::Secs, true)))
 }
 
-const MONTHS: [&str; 12] =
-    ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 /// Letters stand for parts of the time by how often they occur, quoted text and everything else for itself.
@@ -92,7 +106,10 @@ fn part(verb: &str, time: &DateTime<FixedOffset>) -> Result<String, Failure> {
         "s" => time.second().to_string(),
         "Z" | "ZZZ" | "ZZZZ" | "ZZZZZ" => zone(verb.len(), time.offset().local_minus_utc()),
         _ => {
-            return Err(Failure::Argument(0, format!("invalid date format verb {verb:?}; text that means itself is put between single quotes")));
+            return Err(Failure::Argument(
+                0,
+                format!("invalid date format verb {verb:?}; text that means itself is put between single quotes"),
+            ));
         }
     })
 }

@@ -13,7 +13,11 @@ use crate::value::{ListKind, Value};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "base64decode", parameters: &["str"], run: base64decode },
-    Function { name: "base64encode", parameters: &["str"], run: |a| Ok(Value::text(STANDARD.encode(a.text(0)?.as_bytes()))) },
+    Function {
+        name: "base64encode",
+        parameters: &["str"],
+        run: |a| Ok(Value::text(STANDARD.encode(a.text(0)?.as_bytes()))),
+    },
     Function { name: "csvdecode", parameters: &["str"], run: csvdecode },
     Function { name: "jsondecode", parameters: &["str"], run: jsondecode },
     Function { name: "jsonencode", parameters: &["val"], run: |a| Ok(Value::text(to_json_text(a.value(0)))) },
@@ -23,13 +27,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 fn base64decode(a: &Arguments<'_>) -> Answer {
-    let bytes = STANDARD.decode(a.text(0)?.as_bytes()).map_err(|error| Failure::Call(format!("failed to decode base64 data: {error}").to_lowercase()))?;
-    String::from_utf8(bytes).map(Value::text).map_err(|_| "the result of decoding the provided string is not valid UTF-8".into())
+    let bytes = STANDARD
+        .decode(a.text(0)?.as_bytes())
+        .map_err(|error| Failure::Call(format!("failed to decode base64 data: {error}").to_lowercase()))?;
+    String::from_utf8(bytes)
+        .map(Value::text)
+        .map_err(|_| "the result of decoding the provided string is not valid UTF-8".into())
 }
 
 fn jsondecode(a: &Arguments<'_>) -> Answer {
     let text = a.text(0)?;
-    let node = json::read(&text).map_err(|problem| Failure::Argument(0, problem.detail.trim_end_matches('.').to_owned()))?;
+    let node =
+        json::read(&text).map_err(|problem| Failure::Argument(0, problem.detail.trim_end_matches('.').to_owned()))?;
     Ok(node.to_value())
 }
 

@@ -20,7 +20,9 @@ pub(crate) const FUNCTIONS: &[Function] = &[
 ];
 
 fn files<'a>(a: &Arguments<'a>) -> Result<&'a dyn Files, Failure> {
-    a.host.files.ok_or_else(|| "filesystem functions are disabled where the server reads the job; parse it with nomadctl".into())
+    a.host.files.ok_or_else(|| {
+        "filesystem functions are disabled where the server reads the job; parse it with nomadctl".into()
+    })
 }
 
 /// A path with `~` replaced by the home folder.
@@ -51,7 +53,13 @@ fn read(a: &Arguments<'_>) -> Result<Vec<u8>, Failure> {
 
 fn file(a: &Arguments<'_>) -> Answer {
     let bytes = read(a)?;
-    String::from_utf8(bytes).map(Value::text).map_err(|_| format!("contents of {} are not valid UTF-8; use filebase64 to obtain the Base64 encoded contents", a.text(0).unwrap_or_default()).into())
+    String::from_utf8(bytes).map(Value::text).map_err(|_| {
+        format!(
+            "contents of {} are not valid UTF-8; use filebase64 to obtain the Base64 encoded contents",
+            a.text(0).unwrap_or_default()
+        )
+        .into()
+    })
 }
 
 fn fileexists(a: &Arguments<'_>) -> Answer {
@@ -160,7 +168,10 @@ fn glob(pattern: &str) -> Option<Regex> {
             '[' => {
                 let end = after.find(']')?;
                 let class = after[..end].replace('\\', "\\\\").replace('[', "\\[");
-                out.push_str(&format!("[{}]", class.strip_prefix('!').map_or_else(|| class.clone(), |class| format!("^{class}"))));
+                out.push_str(&format!(
+                    "[{}]",
+                    class.strip_prefix('!').map_or_else(|| class.clone(), |class| format!("^{class}"))
+                ));
                 rest = &after[end + 1..];
                 continue;
             }

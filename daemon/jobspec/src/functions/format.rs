@@ -9,7 +9,11 @@ use crate::number::Number;
 use crate::value::{ListKind, Value};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function { name: "format", parameters: &["format", "args..."], run: |a| Ok(Value::text(format(a, &a.text(0)?, a.values.get(1..).unwrap_or_default())?)) },
+    Function {
+        name: "format",
+        parameters: &["format", "args..."],
+        run: |a| Ok(Value::text(format(a, &a.text(0)?, a.values.get(1..).unwrap_or_default())?)),
+    },
     Function { name: "formatlist", parameters: &["format", "args..."], run: formatlist },
 ];
 
@@ -29,14 +33,25 @@ struct Verb {
 fn formatlist(a: &Arguments<'_>) -> Answer {
     let template = a.text(0)?;
     let arguments = a.values.get(1..).unwrap_or_default();
-    let lengths = arguments.iter().enumerate().filter_map(|(at, value)| value.as_list().map(|list| (at, list.items.len())));
+    let lengths =
+        arguments.iter().enumerate().filter_map(|(at, value)| value.as_list().map(|list| (at, list.items.len())));
     let lengths: Vec<(usize, usize)> = lengths.collect();
     let length = lengths.first().map_or(1, |(_, length)| *length);
     if let Some((at, other)) = lengths.iter().find(|(_, other)| *other != length) {
-        return Err(Failure::Argument(at + 1, format!("argument {} has length {other}, which is inconsistent with argument {} of length {length}", at + 1, lengths[0].0 + 1)));
+        return Err(Failure::Argument(
+            at + 1,
+            format!(
+                "argument {} has length {other}, which is inconsistent with argument {} of length {length}",
+                at + 1,
+                lengths[0].0 + 1
+            ),
+        ));
     }
     let rows = (0..length).map(|row| {
-        let values: Vec<Value> = arguments.iter().map(|value| value.as_list().map_or_else(|| value.clone(), |list| list.items[row].clone())).collect();
+        let values: Vec<Value> = arguments
+            .iter()
+            .map(|value| value.as_list().map_or_else(|| value.clone(), |list| list.items[row].clone()))
+            .collect();
         a.spend(64 * values.len() as u64)?;
         Ok(Value::text(format(a, &template, &values)?))
     });
@@ -55,7 +70,15 @@ fn format(a: &Arguments<'_>, template: &str, values: &[Value]) -> Result<String,
             continue;
         }
         let mut verb = Verb::default();
-        let unsupported = || Failure::Argument(0, format!("unrecognized format character in {:?} at offset {start}", template.get(start..).unwrap_or_default().chars().take(10).collect::<String>()));
+        let unsupported = || {
+            Failure::Argument(
+                0,
+                format!(
+                    "unrecognized format character in {:?} at offset {start}",
+                    template.get(start..).unwrap_or_default().chars().take(10).collect::<String>()
+                ),
+            )
+        };
         let mut precise = false;
         let letter = loop {
             let Some((_, c)) = chars.next() else {
@@ -100,7 +123,14 @@ fn format(a: &Arguments<'_>, template: &str, values: &[Value]) -> Result<String,
             continue;
         }
         let Some(value) = values.get(next) else {
-            return Err(Failure::Argument(0, format!("not enough arguments for {:?} at {start}: need index {next} but have {} total", template.get(start..start + 2).unwrap_or("%"), values.len())));
+            return Err(Failure::Argument(
+                0,
+                format!(
+                    "not enough arguments for {:?} at {start}: need index {next} but have {} total",
+                    template.get(start..start + 2).unwrap_or("%"),
+                    values.len()
+                ),
+            ));
         };
         next += 1;
         highest = highest.max(next);
@@ -109,10 +139,19 @@ fn format(a: &Arguments<'_>, template: &str, values: &[Value]) -> Result<String,
             None => unsupported(),
         })?;
         bounded(a, text.len() as u64)?;
-        pad(&verb, &text, matches!(letter, 'd' | 'b' | 'o' | 'x' | 'X' | 'f' | 'F' | 'e' | 'E' | 'g' | 'G') && value.to_number().is_some(), &mut out);
+        pad(
+            &verb,
+            &text,
+            matches!(letter, 'd' | 'b' | 'o' | 'x' | 'X' | 'f' | 'F' | 'e' | 'E' | 'g' | 'G')
+                && value.to_number().is_some(),
+            &mut out,
+        );
     }
     if highest < values.len() && !explicit {
-        return Err(Failure::Argument(highest + 1, format!("too many arguments; only {highest} used by format string")));
+        return Err(Failure::Argument(
+            highest + 1,
+            format!("too many arguments; only {highest} used by format string"),
+        ));
     }
     Ok(out)
 }
@@ -135,9 +174,18 @@ fn pad(verb: &Verb, text: &str, number: bool, out: &mut String) {
 
 /// One value by one verb; `None` for a verb that does not exist.
 fn one(verb: &Verb, letter: char, value: &Value) -> Result<String, Option<String>> {
-    let number = || value.to_number().ok_or_else(|| Some(format!("unsupported value for \"%{letter}\": a number is required, but have {}", value.type_name())));
-    let text = || value.to_text().ok_or_else(|| Some(format!("unsupported value for \"%{letter}\": string required, but have {}", value.type_name())));
-    let cut = |text: &str| verb.precision.map_or_else(|| text.to_owned(), |precision| text.chars().take(precision).collect());
+    let number = || {
+        value.to_number().ok_or_else(|| {
+            Some(format!("unsupported value for \"%{letter}\": a number is required, but have {}", value.type_name()))
+        })
+    };
+    let text = || {
+        value.to_text().ok_or_else(|| {
+            Some(format!("unsupported value for \"%{letter}\": string required, but have {}", value.type_name()))
+        })
+    };
+    let cut =
+        |text: &str| verb.precision.map_or_else(|| text.to_owned(), |precision| text.chars().take(precision).collect());
     let sign = |text: String| match (text.starts_with('-'), verb.plus, verb.space) {
         (false, true, _) => format!("+{text}"),
         (false, false, true) => format!(" {text}"),
@@ -204,7 +252,7 @@ fn general(number: &Number, precision: Option<usize>) -> String {
     let float = number.to_f64();
     let magnitude = if float == 0.0 { 0.0 } else { float.abs().log10().floor() };
     match precision {
-        None if magnitude < -4.0 || magnitude >= 21.0 => {
+        None if !(-4.0..21.0).contains(&magnitude) => {
             let text = format!("{float:e}");
             let digits = text.split('e').next().unwrap_or_default().trim_start_matches('-').len().saturating_sub(2);
             exponent(float, digits)

@@ -26,9 +26,13 @@ struct Net {
 impl Net {
     fn read(a: &Arguments<'_>) -> Result<Self, Failure> {
         let text = a.text(0)?;
-        let net: IpNet = text.parse().map_err(|_| Failure::Argument(0, format!("invalid CIDR expression: {text:?}; such as 10.0.0.0/16 is expected")))?;
+        let net: IpNet = text.parse().map_err(|_| {
+            Failure::Argument(0, format!("invalid CIDR expression: {text:?}; such as 10.0.0.0/16 is expected"))
+        })?;
         Ok(match net.trunc() {
-            IpNet::V4(net) => Self { base: u128::from(u32::from(net.network())), prefix: u32::from(net.prefix_len()), bits: 32 },
+            IpNet::V4(net) => {
+                Self { base: u128::from(u32::from(net.network())), prefix: u32::from(net.prefix_len()), bits: 32 }
+            }
             IpNet::V6(net) => Self { base: u128::from(net.network()), prefix: u32::from(net.prefix_len()), bits: 128 },
         })
     }
@@ -41,7 +45,8 @@ impl Net {
     fn extended(&self, newbits: i64, index: usize) -> Result<u32, Failure> {
         let prefix = u32::try_from(newbits).ok().and_then(|newbits| self.prefix.checked_add(newbits));
         prefix.filter(|prefix| *prefix <= self.bits).ok_or_else(|| {
-            let message = format!("cannot extend a prefix of {} by {newbits}: an address has {} bits", self.prefix, self.bits);
+            let message =
+                format!("cannot extend a prefix of {} by {newbits}: an address has {} bits", self.prefix, self.bits);
             Failure::Argument(index, message)
         })
     }
@@ -60,7 +65,10 @@ fn cidrhost(a: &Arguments<'_>) -> Answer {
     let size = BigInt::from(1) << hosts;
     let at = if number < &BigInt::from(0) { &size + number } else { number.clone() };
     if at < BigInt::from(0) || at >= size {
-        return Err(Failure::Argument(1, format!("prefix of {} does not accommodate a host numbered {number}", net.prefix)));
+        return Err(Failure::Argument(
+            1,
+            format!("prefix of {} does not accommodate a host numbered {number}", net.prefix),
+        ));
     }
     Ok(Value::text(net.address(net.base | at.to_u128().unwrap_or(0)).to_string()))
 }
@@ -81,7 +89,9 @@ fn cidrsubnet(a: &Arguments<'_>) -> Answer {
     let number = a.number(2)?;
     let number = number.to_integer().and_then(num_traits::ToPrimitive::to_u128);
     let number = number.filter(|number| net.count(prefix - net.prefix).is_none_or(|count| *number < count));
-    let number = number.ok_or_else(|| Failure::Argument(2, format!("prefix extension of {newbits} does not accommodate a subnet with that number")))?;
+    let number = number.ok_or_else(|| {
+        Failure::Argument(2, format!("prefix extension of {newbits} does not accommodate a subnet with that number"))
+    })?;
     let base = net.base | number.checked_shl(net.bits - prefix).unwrap_or(0);
     Ok(Value::text(format!("{}/{prefix}", net.address(base))))
 }
@@ -99,7 +109,12 @@ fn cidrsubnets(a: &Arguments<'_>) -> Answer {
         let prefix = net.extended(newbits, index)?;
         let size = net.count(net.bits - prefix).ok_or("the network is too large")?;
         // The next place that such a network can begin at.
-        let full = || Failure::Argument(index, format!("not enough remaining address space for a subnet with a prefix of {prefix} bits"));
+        let full = || {
+            Failure::Argument(
+                index,
+                format!("not enough remaining address space for a subnet with a prefix of {prefix} bits"),
+            )
+        };
         let base = next.ok_or_else(full)?.checked_next_multiple_of(size).ok_or_else(full)?;
         let end = base.checked_add(size - 1).filter(|end| *end <= last).ok_or_else(full)?;
         parts.push(format!("{}/{prefix}", net.address(base)));

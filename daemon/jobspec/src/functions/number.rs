@@ -44,7 +44,13 @@ fn pow(a: &Arguments<'_>) -> Answer {
 
 fn signum(a: &Arguments<'_>) -> Answer {
     let number = a.number(0)?;
-    Ok(Value::Number(Number::from(if number.is_zero() { 0_i64 } else if number.is_negative() { -1 } else { 1 })))
+    Ok(Value::Number(Number::from(if number.is_zero() {
+        0_i64
+    } else if number.is_negative() {
+        -1
+    } else {
+        1
+    })))
 }
 
 /// Digits above 9 are letters; above base 36 the small letters come before the large ones.

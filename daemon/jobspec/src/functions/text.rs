@@ -8,7 +8,11 @@ use crate::number::Number;
 use crate::value::{SIZE_LIMIT, Value};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function { name: "chomp", parameters: &["str"], run: |a| Ok(Value::text(a.text(0)?.trim_end_matches(['\n', '\r']))) },
+    Function {
+        name: "chomp",
+        parameters: &["str"],
+        run: |a| Ok(Value::text(a.text(0)?.trim_end_matches(['\n', '\r']))),
+    },
     Function { name: "indent", parameters: &["spaces", "str"], run: indent },
     Function { name: "join", parameters: &["separator", "lists..."], run: join },
     Function { name: "lower", parameters: &["str"], run: |a| Ok(Value::text(a.text(0)?.to_lowercase())) },
@@ -16,7 +20,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "replace", parameters: &["str", "substr", "replace"], run: replace },
     Function { name: "reverse", parameters: &["str"], run: reverse },
     Function { name: "split", parameters: &["separator", "str"], run: split },
-    Function { name: "strlen", parameters: &["str"], run: |a| Ok(Value::Number(Number::from(a.text(0)?.graphemes(true).count()))) },
+    Function {
+        name: "strlen",
+        parameters: &["str"],
+        run: |a| Ok(Value::Number(Number::from(a.text(0)?.graphemes(true).count()))),
+    },
     Function { name: "strrev", parameters: &["str"], run: reverse },
     Function { name: "substr", parameters: &["str", "offset", "length"], run: substr },
     Function { name: "title", parameters: &["str"], run: title },

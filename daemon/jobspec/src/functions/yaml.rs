@@ -39,13 +39,26 @@ pub(super) fn decode(a: &Arguments<'_>, text: &str) -> Answer {
             },
             Event::Scalar(text, style, anchor, tag) => {
                 let kind = tag.filter(|tag| tag.is_yaml_core_schema()).map(|tag| tag.suffix.clone());
-                (Some(scalar(&text, style, kind.as_deref()).map_err(|message| fail(format!("on line {line}: {message}")))?), anchor)
+                (
+                    Some(
+                        scalar(&text, style, kind.as_deref())
+                            .map_err(|message| fail(format!("on line {line}: {message}")))?,
+                    ),
+                    anchor,
+                )
             }
             Event::Alias(anchor) => {
                 let value = anchors.get(&anchor).cloned();
-                (Some(value.ok_or_else(|| fail(format!("on line {line}: reference to an undefined or enclosing anchor")))?), 0)
+                (
+                    Some(value.ok_or_else(|| {
+                        fail(format!("on line {line}: reference to an undefined or enclosing anchor"))
+                    })?),
+                    0,
+                )
             }
-            Event::DocumentStart(_) if root.is_some() => return Err(fail("unexpected extra content after value".to_owned())),
+            Event::DocumentStart(_) if root.is_some() => {
+                return Err(fail("unexpected extra content after value".to_owned()));
+            }
             _ => (None, 0),
         };
         if open.len() > DEPTH_LIMIT as usize {
@@ -63,9 +76,17 @@ pub(super) fn decode(a: &Arguments<'_>, text: &str) -> Answer {
             None => root = Some(value),
             Some(Open::List(items, _)) => items.push(value),
             Some(Open::Map(items, key, _)) => match key.take() {
-                None => *key = Some(value.to_text().ok_or_else(|| fail(format!("on line {line}: a mapping key must be a string")))?),
+                None => {
+                    *key = Some(
+                        value
+                            .to_text()
+                            .ok_or_else(|| fail(format!("on line {line}: a mapping key must be a string")))?,
+                    )
+                }
                 Some(key) if &*key == "<<" => {
-                    let Some(map) = value.as_map() else { return Err(fail(format!("on line {line}: only a mapping can be merged"))) };
+                    let Some(map) = value.as_map() else {
+                        return Err(fail(format!("on line {line}: only a mapping can be merged")));
+                    };
                     for (key, value) in &map.items {
                         items.entry(Arc::clone(key)).or_insert_with(|| value.clone());
                     }
@@ -172,7 +193,11 @@ fn write(value: &Value, indent: usize, place: Place, out: &mut String) {
             out.push_str(space);
             out.push_str("{}\n");
         }
-        Value::Text(text) if text.contains('\n') && !text.starts_with([' ', '\n']) && !text.contains(|c: char| c.is_control() && c != '\n') => {
+        Value::Text(text)
+            if text.contains('\n')
+                && !text.starts_with([' ', '\n'])
+                && !text.contains(|c: char| c.is_control() && c != '\n') =>
+        {
             out.push_str(space);
             out.push_str(match (text.ends_with("\n\n"), text.ends_with('\n')) {
                 (true, _) => "|+\n",

@@ -94,9 +94,14 @@ impl Lower<'_> {
     }
 
     /// A bare name in `${ }` that only the client knows keeps the text between the braces as it was written.
-    fn interpolated(&self, value: &Interpolation, range: Option<std::ops::Range<usize>>) -> Outcome<crate::tree::Expression> {
+    fn interpolated(
+        &self,
+        value: &Interpolation,
+        range: Option<std::ops::Range<usize>>,
+    ) -> Outcome<crate::tree::Expression> {
         let mut expression = self.expression(&value.expr)?;
-        let bare = matches!(value.expr, hcl_edit::expr::Expression::Variable(_) | hcl_edit::expr::Expression::Traversal(_));
+        let bare =
+            matches!(value.expr, hcl_edit::expr::Expression::Variable(_) | hcl_edit::expr::Expression::Traversal(_));
         if let (true, Strip::None, Kind::Reference(reference)) = (bare, value.strip, &mut expression.kind) {
             let written = self.slice(range);
             if written.starts_with("${") && written.ends_with('}') {
@@ -128,7 +133,12 @@ impl Lower<'_> {
                     let collection = self.expression(&form.collection_expr)?;
                     let key_name = form.key_var.as_ref().map(|name| Arc::from(name.as_str()));
                     let body = self.parts(pieces)?.0;
-                    parts.push(Part::For(TemplateFor { key_name, value_name: Arc::from(form.value_var.as_str()), collection, body }));
+                    parts.push(Part::For(TemplateFor {
+                        key_name,
+                        value_name: Arc::from(form.value_var.as_str()),
+                        collection,
+                        body,
+                    }));
                 }
                 end => return Ok((parts, Some(end))),
             }

@@ -2,7 +2,10 @@
 
 use super::service::IDENTITY;
 use super::task::{LOGS, RESOURCES, VOLUME_MOUNT};
-use super::{Kind, Schema, argument, bool, duration, free, integer, keyed, labelled, many, map_block, one, schema, text, text_map, texts, unsigned};
+use super::{
+    Kind, Schema, argument, bool, duration, free, integer, keyed, labelled, many, map_block, one, schema, text,
+    text_map, texts, unsigned,
+};
 
 pub(super) static CONNECT: Schema = schema(
     &[bool("native", "Native")],

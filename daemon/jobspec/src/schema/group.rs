@@ -3,7 +3,9 @@
 use super::job::{AFFINITY, CONSTRAINT, MIGRATE, RESCHEDULE, SPREAD, UPDATE};
 use super::service::SERVICE;
 use super::task::{SECRET, TASK, VAULT};
-use super::{Schema, bool, duration, free, integer, keyed, labelled, many, map_block, one, schema, text, text_map, texts};
+use super::{
+    Schema, bool, duration, free, integer, keyed, labelled, many, map_block, one, schema, text, text_map, texts,
+};
 
 pub(super) static GROUP: Schema = labelled(
     &["Name"],
@@ -59,7 +61,8 @@ static DISCONNECT: Schema = schema(
     &[],
 );
 
-static EPHEMERAL_DISK: Schema = schema(&[bool("sticky", "Sticky"), bool("migrate", "Migrate"), integer("size", "SizeMB")], &[]);
+static EPHEMERAL_DISK: Schema =
+    schema(&[bool("sticky", "Sticky"), bool("migrate", "Migrate"), integer("size", "SizeMB")], &[]);
 
 pub(super) static NETWORK: Schema = schema(
     &[
@@ -89,7 +92,8 @@ static PORT: Schema = labelled(
     &[],
 );
 
-static DNS: Schema = schema(&[texts("servers", "Servers"), texts("searches", "Searches"), texts("options", "Options")], &[]);
+static DNS: Schema =
+    schema(&[texts("servers", "Servers"), texts("searches", "Searches"), texts("options", "Options")], &[]);
 
 static CNI: Schema = schema(&[text_map("args", "Args")], &[]);
 

@@ -2,18 +2,13 @@
 
 use super::group::GROUP;
 use super::task::{SECRET, TASK, VAULT};
-use super::{Schema, bool, duration, free, integer, labelled, many, map_block, one, schema, text, text_map, texts, unsigned};
+use super::{
+    Schema, bool, duration, free, integer, labelled, many, map_block, one, schema, text, text_map, texts, unsigned,
+};
 
 /// The top level of a file. What variables and locals contain is looked at before the job is decoded.
-pub(crate) static FILE: Schema = schema(
-    &[],
-    &[
-        one("job", "Job", &JOB),
-        many("variable", "", &VARIABLE),
-        free("variables", ""),
-        free("locals", ""),
-    ],
-);
+pub(crate) static FILE: Schema =
+    schema(&[], &[one("job", "Job", &JOB), many("variable", "", &VARIABLE), free("variables", ""), free("locals", "")]);
 
 static VARIABLE: Schema = labelled(&[""], &[], &[many("validation", "", &VALIDATION)]);
 static VALIDATION: Schema = schema(&[], &[]);
@@ -87,8 +82,10 @@ pub(super) static AFFINITY: Schema = schema(
     &[],
 );
 
-pub(super) static SPREAD: Schema =
-    schema(&[text("attribute", "Attribute"), integer("weight", "Weight")], &[many("target", "SpreadTarget", &SPREAD_TARGET)]);
+pub(super) static SPREAD: Schema = schema(
+    &[text("attribute", "Attribute"), integer("weight", "Weight")],
+    &[many("target", "SpreadTarget", &SPREAD_TARGET)],
+);
 
 static SPREAD_TARGET: Schema = labelled(&["Value"], &[unsigned("percent", "Percent")], &[]);
 
@@ -140,17 +137,25 @@ static PERIODIC: Schema = schema(
     &[],
 );
 
-static PARAMETERIZED: Schema =
-    schema(&[text("payload", "Payload"), texts("meta_required", "MetaRequired"), texts("meta_optional", "MetaOptional")], &[]);
+static PARAMETERIZED: Schema = schema(
+    &[text("payload", "Payload"), texts("meta_required", "MetaRequired"), texts("meta_optional", "MetaOptional")],
+    &[],
+);
 
 static MULTIREGION: Schema =
     schema(&[], &[one("strategy", "Strategy", &MULTIREGION_STRATEGY), many("region", "Regions", &MULTIREGION_REGION)]);
 
-static MULTIREGION_STRATEGY: Schema = schema(&[integer("max_parallel", "MaxParallel"), text("on_failure", "OnFailure")], &[]);
+static MULTIREGION_STRATEGY: Schema =
+    schema(&[integer("max_parallel", "MaxParallel"), text("on_failure", "OnFailure")], &[]);
 
 static MULTIREGION_REGION: Schema = labelled(
     &["Name"],
-    &[integer("count", "Count"), texts("datacenters", "Datacenters"), text("node_pool", "NodePool"), text_map("meta", "Meta")],
+    &[
+        integer("count", "Count"),
+        texts("datacenters", "Datacenters"),
+        text("node_pool", "NodePool"),
+        text_map("meta", "Meta"),
+    ],
     &[map_block("meta", "Meta")],
 );
 

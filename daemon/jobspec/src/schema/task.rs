@@ -3,7 +3,10 @@
 use super::group::{CONSUL, NETWORK, RESTART, TASK_SCALING};
 use super::job::{AFFINITY, CONSTRAINT};
 use super::service::{IDENTITY, SERVICE};
-use super::{Schema, bool, duration, free, integer, labelled, many, map_block, one, one_per_label, required, schema, text, text_map, texts, unsigned};
+use super::{
+    Schema, bool, duration, free, integer, labelled, many, map_block, one, one_per_label, required, schema, text,
+    text_map, texts, unsigned,
+};
 
 pub(super) static TASK: Schema = labelled(
     &["Name"],
@@ -68,7 +71,12 @@ static DEVICE: Schema = labelled(
 static NUMA: Schema = schema(&[text("affinity", "Affinity"), texts("devices", "Devices")], &[]);
 
 pub(super) static LOGS: Schema = schema(
-    &[integer("max_files", "MaxFiles"), integer("max_file_size", "MaxFileSizeMB"), bool("enabled", "Enabled"), bool("disabled", "Disabled")],
+    &[
+        integer("max_files", "MaxFiles"),
+        integer("max_file_size", "MaxFileSizeMB"),
+        bool("enabled", "Enabled"),
+        bool("disabled", "Disabled"),
+    ],
     &[],
 );
 
