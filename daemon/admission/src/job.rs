@@ -86,9 +86,12 @@ fn submission(job: &Job, context: &AdmissionContext<'_>) -> Problems {
     problems
 }
 
-/// The namespace and node pool that the job names, and what the namespace allows.
+/// The region, namespace and node pool that the job names, and what the namespace allows.
 fn places(job: &Job, context: &AdmissionContext<'_>) -> Problems {
     let mut problems = Problems::default();
+    if *job.region != *context.region {
+        problems.push(format!("No path to region {:?}: this server is in region {:?}", job.region, context.region));
+    }
     match context.places.namespace(&job.namespace) {
         None => problems.push(format!("job {:?} is in nonexistent namespace {:?}", job.id, job.namespace)),
         Some(namespace) => {

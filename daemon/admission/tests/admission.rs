@@ -143,6 +143,11 @@ fn unknown_places_and_forbidden_drivers_are_named() {
         error(&docker),
         "1 error occurred:\n\t* used task driver \"docker\" is not allowed in namespace \"team-b\"\n\n"
     );
+    let elsewhere = with(|job| job["Region"] = json!("south"));
+    assert_eq!(
+        admitted(&elsewhere).unwrap_err().errors,
+        ["No path to region \"south\": this server is in region \"global\""]
+    );
     let taken = admitted(&with(|job| job["Namespace"] = json!("team-b"))).unwrap();
     assert_eq!(&*taken.job.node_pool, "gpu", "the namespace's default node pool");
 }
@@ -389,4 +394,50 @@ fn every_job_of_the_corpus_is_taken_or_refused_with_sentences() {
         }
     }
     assert!(taken >= 40, "only {taken} jobs are taken");
+}
+
+/// Every number of a job made as large or small as can be, every text emptied: nothing may panic.
+fn extreme(value: &Value, to: &Value) -> Value {
+    match value {
+        Value::Number(_) if to.is_number() => to.clone(),
+        Value::String(_) if to.is_string() => to.clone(),
+        Value::Array(items) => items.iter().map(|item| extreme(item, to)).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, field)| {
+                let kept = matches!(name.as_str(), "Type" | "Policy" | "Config");
+                (name.clone(), if kept { field.clone() } else { extreme(field, to) })
+            })
+            .collect(),
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn extreme_values_are_refused_or_taken_but_never_fatal() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus/jobs");
+    if !folder.join("manifest.json").exists() {
+        println!("skipped: no corpus at {}", folder.display());
+        return;
+    }
+    let read = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap() };
+    let cluster = cluster();
+    let mut tried = 0;
+    for golden in read("manifest.json").as_array().unwrap().iter().filter_map(|entry| entry["golden"].as_str()) {
+        let golden = read(golden);
+        let plain = nomadd_model::canonicalize::canonicalize(
+            serde_json::from_value(golden.clone()).unwrap(),
+            &nomadd_model::canonicalize::Settings::default(),
+        )
+        .unwrap();
+        for to in [json!(i64::MAX), json!(i64::MIN), json!(-1), json!(0), json!(1), json!(""), json!("\u{0}/..${")] {
+            let Ok(written) = serde_json::from_value::<spec::Job>(extreme(&golden, &to)) else { continue };
+            let job = serde_json::to_value(&written).unwrap();
+            if let Err(refused) = admit_in(&cluster, &NoDrivers, Some(&plain), &job) {
+                assert!(!refused.errors.is_empty());
+            }
+            tried += 1;
+        }
+    }
+    assert!(tried > 900, "only {tried} were tried");
 }
