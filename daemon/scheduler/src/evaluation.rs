@@ -31,6 +31,8 @@ pub(crate) struct Report<'a> {
     pub(crate) annotations: PlanAnnotations,
     pub(crate) later: Vec<Later>,
     pub(crate) deployment_id: DeploymentId,
+    /// Whether something that frees resources, or a new node, would help.
+    pub(crate) waits: bool,
     eligibility: BTreeMap<String, bool>,
     escaped: bool,
 }
@@ -45,6 +47,7 @@ impl<'a> Report<'a> {
             annotations: PlanAnnotations::default(),
             later: Vec::new(),
             deployment_id: DeploymentId::NONE,
+            waits: false,
             eligibility: BTreeMap::new(),
             escaped: false,
         }
@@ -85,7 +88,7 @@ impl<'a> Report<'a> {
         self.annotations.preempted_allocs.clear();
         evaluation.plan_annotations = Some(self.annotations.clone());
         let eligibility = if self.escaped { BTreeMap::new() } else { std::mem::take(&mut self.eligibility) };
-        if !evaluation.failed_tg_allocs.is_empty() {
+        if self.waits && !evaluation.failed_tg_allocs.is_empty() {
             if self.evaluation.status == EvaluationStatus::Blocked {
                 // It was woken up and still finds nothing: the same evaluation waits on.
                 evaluation.status = EvaluationStatus::Blocked;

@@ -102,7 +102,7 @@ pub(crate) fn process(state: &State, fleet: &mut Fleet, report: &mut Report<'_>,
 }
 
 /// The allocations of a job by group, with every group that the job has.
-fn by_group(
+pub(crate) fn by_group(
     state: &State,
     namespace: &str,
     job_id: &str,
@@ -187,34 +187,37 @@ fn deploy(
     let mut deployment = current.cloned();
     for (name, result) in results {
         let (Some(job), Some(state)) = (job, result.deployment.take()) else { continue };
-        let made = deployment.get_or_insert_with(|| Deployment {
-            id: DeploymentId(ids.id()),
-            create_time: context.now.unix_nanos(),
-            modify_time: context.now.unix_nanos(),
-            eval_priority: report.evaluation.priority,
-            job_create_index: job.create_index,
-            job_id: job.id.clone(),
-            job_modify_index: job.modify_index,
-            job_spec_modify_index: job.job_modify_index,
-            job_version: job.version,
-            namespace: job.namespace.clone(),
-            status: DeploymentStatus::Running,
-            status_description: text::RUNNING.to_owned(),
-            ..Deployment::default()
+        let made = deployment.get_or_insert_with(|| {
+            new_deployment(DeploymentId(ids.id()), job, report.evaluation.priority, context)
         });
         made.task_groups.insert(name.clone(), state);
     }
     deployment
 }
 
+/// A deployment of a job's version, without groups.
+pub(crate) fn new_deployment(id: DeploymentId, job: &Job, priority: i64, context: &Context) -> Deployment {
+    Deployment {
+        id,
+        create_time: context.now.unix_nanos(),
+        modify_time: context.now.unix_nanos(),
+        eval_priority: priority,
+        job_create_index: job.create_index,
+        job_id: job.id.clone(),
+        job_modify_index: job.modify_index,
+        job_spec_modify_index: job.job_modify_index,
+        job_version: job.version,
+        namespace: job.namespace.clone(),
+        status: DeploymentStatus::Running,
+        status_description: text::RUNNING.to_owned(),
+        ..Deployment::default()
+    }
+}
+
 /// Ends a deployment whose groups have nothing left to do.
 fn finish_deployment(current: Option<&Deployment>, results: &[(Text, GroupResult)]) -> Option<DeploymentStatusUpdate> {
     let current = current.filter(|found| found.status == DeploymentStatus::Running && !found.task_groups.is_empty())?;
-    results.iter().all(|(_, result)| result.complete).then(|| DeploymentStatusUpdate {
-        deployment_id: current.id,
-        status: DeploymentStatus::Successful,
-        description: text::SUCCESSFUL.into(),
-    })
+    results.iter().all(|(_, result)| result.complete).then(|| deployment::success(current.id))
 }
 
 /// Writes the stops, notes and in-place updates of a group into the plan.
@@ -320,6 +323,7 @@ impl GroupPlacement<'_, '_, '_> {
         self.report.queued.insert(name.clone(), queued);
         if let Some(metric) = failure {
             let eligibility = run.class_eligibility(self.placer);
+            self.report.waits = true;
             self.report.fail(name, metric, eligibility, self.ask.escaped);
         }
         self.report.plan.placements.extend(batches.done);

@@ -21,6 +21,7 @@ pub mod placer;
 mod preempt;
 pub mod rank;
 pub mod reconcile;
+mod system;
 pub mod target;
 
 pub use evaluation::{is_empty, out_of_attempts, text};
@@ -91,6 +92,13 @@ impl Scheduler {
             ..Plan::default()
         };
         let mut report = Report::new(evaluation, plan);
-        generic::process(state, &mut self.fleet, &mut report, context)
+        let is_system = match job {
+            Some(job) => job.kind.is_system(),
+            None => matches!(&*evaluation.kind, "system" | "sysbatch"),
+        };
+        match is_system {
+            true => system::process(state, &mut self.fleet, &mut report, context),
+            false => generic::process(state, &mut self.fleet, &mut report, context),
+        }
     }
 }

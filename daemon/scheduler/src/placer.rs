@@ -343,8 +343,13 @@ impl<'a, 'b> Run<'a, 'b> {
         candidates
     }
 
+    /// Whether a row's node is ready and one of those that the job may use.
+    pub fn is_in_reach(&self, row: u32) -> bool {
+        self.standing.get(row as usize).is_some_and(|standing| *standing != UNSEEN)
+    }
+
     /// Whether a row is feasible for the group, whatever its resources.
-    fn is_feasible(&self, row: u32) -> bool {
+    pub fn is_feasible(&self, row: u32) -> bool {
         match self.standing.get(row as usize) {
             Some(&UNSEEN) | None => false,
             Some(&CANDIDATE) => true,

@@ -1,6 +1,6 @@
 //! The deployment of a service job: which one counts, when a new one is made, when a group's part is done (facts 3.6).
 
-use nomadd_model::{Deployment, DeploymentState, DeploymentStatus, DeploymentStatusUpdate, Job, TaskGroup, UpdateStrategy};
+use nomadd_model::{Deployment, DeploymentId, DeploymentState, DeploymentStatus, DeploymentStatusUpdate, Job, TaskGroup, UpdateStrategy};
 
 use crate::reconcile::Situation;
 
@@ -40,6 +40,15 @@ pub fn current<'a>(
     }
     // What is done does not hold anything back any more.
     if deployment.status == DeploymentStatus::Successful { (None, None) } else { (Some(deployment), None) }
+}
+
+/// The end of a deployment that went well.
+pub fn success(id: DeploymentId) -> DeploymentStatusUpdate {
+    DeploymentStatusUpdate {
+        deployment_id: id,
+        status: DeploymentStatus::Successful,
+        description: text::SUCCESSFUL.into(),
+    }
 }
 
 /// A group's part of a new deployment.

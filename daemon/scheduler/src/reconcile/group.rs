@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use nomadd_model::{Allocation, ClientStatus, DesiredStatus, Duration, EvaluationId, Job, TaskGroup, Time};
+use nomadd_model::{Allocation, ClientStatus, DesiredStatus, Duration, EvaluationId, TaskGroup, Time};
 
 use crate::reconcile::classify::{Classes, Disconnect, is_terminal, lost_since};
 use crate::reconcile::deployment::{self, strategy};
@@ -23,11 +23,11 @@ pub fn reconcile(
     new_id: &mut dyn FnMut() -> EvaluationId,
 ) -> GroupResult {
     let mut result = GroupResult::default();
-    let (Some(job), Some(group)) = (situation.job.filter(|job| !job.stop), group) else {
+    let Some(group) = group.filter(|_| !situation.is_stopped()) else {
         stop_all(situation, allocations, &mut result);
         return result;
     };
-    Reconciler { situation, job, group, result: &mut result, decide, new_id }.run(allocations);
+    Reconciler { situation, group, result: &mut result, decide, new_id }.run(allocations);
     result
 }
 
@@ -48,7 +48,6 @@ fn stop_all(situation: &Situation<'_>, allocations: Vec<Arc<Allocation>>, result
 
 struct Reconciler<'a, 'b> {
     situation: &'b Situation<'a>,
-    job: &'b Job,
     group: &'b TaskGroup,
     result: &'b mut GroupResult,
     decide: &'b mut dyn FnMut(&Allocation) -> Update,
