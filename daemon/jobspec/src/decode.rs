@@ -25,6 +25,8 @@ const PROBLEM_LIMIT: usize = 50;
 pub(crate) enum Dialect {
     Hcl2,
     Hcl1,
+    /// HCL2 in JSON.
+    Json,
 }
 
 pub(crate) struct Decoder<'d, 'a> {

@@ -49,6 +49,18 @@ impl Diagnostic {
         }
     }
 
+    /// The first line: place, summary and detail, as Nomad prints them.
+    pub fn headline(&self) -> String {
+        let Self { file, line, column, end_line, end_column, summary, detail, .. } = self;
+        if *line == 0 {
+            format!("{file}: {summary}; {detail}")
+        } else if line == end_line {
+            format!("{file}:{line},{column}-{end_column}: {summary}; {detail}")
+        } else {
+            format!("{file}:{line},{column}-{end_line},{end_column}: {summary}; {detail}")
+        }
+    }
+
     pub(crate) fn at(file: &File<'_>, problem: Problem) -> Self {
         let Details { span, summary, detail, suggestion } = *problem.0;
         let ((line, column), (end_line, end_column)) = (file.place(span.start), file.place(span.end));
@@ -66,22 +78,7 @@ const LINE_LIMIT: usize = 400;
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.line == 0 {
-            write!(f, "{}: {}; {}", self.file, self.summary, self.detail)?;
-        } else if self.line == self.end_line {
-            write!(
-                f,
-                "{}:{},{}-{}: {}; {}",
-                self.file, self.line, self.column, self.end_column, self.summary, self.detail
-            )?;
-        } else {
-            let end = (self.end_line, self.end_column);
-            write!(
-                f,
-                "{}:{},{}-{},{}: {}; {}",
-                self.file, self.line, self.column, end.0, end.1, self.summary, self.detail
-            )?;
-        }
+        f.write_str(&self.headline())?;
         if self.line != 0 {
             let number = self.line.to_string();
             let indent: String =
@@ -115,6 +112,13 @@ impl fmt::Display for Errors {
             diagnostic.fmt(f)?;
         }
         Ok(())
+    }
+}
+
+impl Errors {
+    /// One line for each, without source lines: what the API answers.
+    pub fn headlines(&self) -> String {
+        self.0.iter().map(Diagnostic::headline).collect::<Vec<_>>().join("\n")
     }
 }
 

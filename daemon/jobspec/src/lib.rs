@@ -143,8 +143,10 @@ pub fn parse(source: Source<'_>, options: &Options<'_>) -> Result<Parsed, Errors
     if options.dialect == Dialect::Hcl1 {
         return evaluate(&hcl1::parse_body(text).map_err(fail)?, &file, decode::Dialect::Hcl1, options);
     }
-    let body = if json_body::is_json(text) { json_body::parse_body(text) } else { native::parse_body(text) };
-    let problem = match body {
+    if json_body::is_json(text) {
+        return evaluate(&json_body::parse_body(text).map_err(fail)?, &file, decode::Dialect::Json, options);
+    }
+    let problem = match native::parse_body(text) {
         Ok(body) => return evaluate(&body, &file, decode::Dialect::Hcl2, options),
         Err(problem) => problem,
     };
@@ -214,7 +216,7 @@ fn decode_job(body: &Body, decoder: &mut Decoder<'_, '_>) -> Result<Node, Errors
         match item {
             Item::Block(block) => match block.kind.as_str() {
                 "job" => jobs.push(block),
-                "variable" | "variables" | "locals" if dialect == decode::Dialect::Hcl2 => {}
+                "variable" | "variables" | "locals" if dialect != decode::Dialect::Hcl1 => {}
                 kind => decoder.unknown_block(&schema::FILE, kind, block.kind_span),
             },
             Item::Attribute(attribute) => {
@@ -227,6 +229,8 @@ fn decode_job(body: &Body, decoder: &mut Decoder<'_, '_>) -> Result<Node, Errors
         }
     }
     let Some((block, others)) = jobs.split_first() else {
+        // A file of another kind is wrong in every line: one sentence is enough, unless "job" is only misspelt.
+        decoder.problems.retain(|problem| problem.detail.contains("Did you mean \"job\"?"));
         let detail = "A job file has one block of the form: job \"name\" { … }".to_owned();
         return Err(Diagnostic::without_place(decoder.file.name, "Missing job block", detail).into());
     };

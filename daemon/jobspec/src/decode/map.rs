@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::dynamic::DynamicForm;
-use super::{Decoder, Instance};
+use super::{Decoder, Dialect, Instance};
 use crate::diagnostic::{Outcome, Problem};
 use crate::evaluate::Scope;
 use crate::tree::{self, Attribute, Block, Body, Item};
@@ -68,7 +68,8 @@ impl Decoder<'_, '_> {
                             return self.stop(problem, map);
                         }
                         let json = value.to_json();
-                        let written_out = matches!(attribute.value.kind, tree::Kind::Object(_));
+                        let written_out =
+                            self.dialect != Dialect::Json && matches!(attribute.value.kind, tree::Kind::Object(_));
                         map.insert(attribute.name.clone(), if written_out { Json::Array(vec![json]) } else { json });
                     }
                     Err(problem) => self.note(problem),

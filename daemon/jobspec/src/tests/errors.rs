@@ -178,6 +178,10 @@ test.hcl:2,1-8: Duplicate job block; Only one job block is allowed. Another was 
 "#,
     );
     check(
+        "data_dir = \"x\"\nports {\n}\n",
+        "test.hcl: Missing job block; A job file has one block of the form: job \"name\" { … }",
+    );
+    check(
         "jbo \"a\" {}\n",
         r#"
 test.hcl:1,1-4: Unsupported block type; Blocks of type "jbo" are not expected here. Did you mean "job"?
@@ -230,4 +234,12 @@ test.hcl:2,10-13: Invalid index; The given key does not identify an element in t
     |          ^^^
 "#,
     );
+}
+
+#[test]
+fn headlines_are_nomads_lines() {
+    let errors = job("job \"x\" {\n  group \"g\" {\n    coutn = 1\n    x {\n    }\n  }\n}\n").unwrap_err();
+    let expected = "test.hcl:3,5-10: Unsupported argument; An argument named \"coutn\" is not expected here. Did you mean \"count\"?\n\
+                    test.hcl:4,5-6: Unsupported block type; Blocks of type \"x\" are not expected here.";
+    assert_eq!(errors.headlines(), expected);
 }

@@ -170,7 +170,7 @@ fn mutate(seed: &str, edits: &[(usize, u8, usize)]) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn mutated_files_never_panic(which in any::<usize>(), edits in prop::collection::vec((any::<usize>(), any::<u8>(), any::<usize>()), 1..6)) {
@@ -186,6 +186,21 @@ proptest! {
             let _ = parse(Source { name: "x", text: "job \"j\" {}" }, &Options { variables, ..options });
         }
         let _ = parse_json_job(&text);
+    }
+
+    #[test]
+    fn no_function_panics_on_odd_arguments(which in any::<usize>(), arguments in prop::collection::vec(any::<usize>(), 0..5)) {
+        const ODD: [&str; 34] = [
+            "null", "true", "0", "-1", "1", "2", "1.5", "-0.000001", "9223372036854775808", "-9223372036854775808", "1e300", "1e-300", "\"\"",
+            "\"a\"", "\"é👍🏽\\u0000\"", "\"%s%d%v%q%x%e%g%*d%[9]d\"", "\"-5\"", "\"10.0.0.0/8\"", "\"::/0\"", "\"0.0.0.0/0\"", "\"{\\\"a\\\":[1]}\"",
+            "\"2020-02-29T23:59:60+14:00\"", "\"262143-12-31T00:00:00Z\"", "\"YYYY'\"", "\"(a|b)*\"", "\"a: &x [*x]\"", "\"a,b\\n1\"", "[]", "[[], [null]]", "[1, \"a\", true]",
+            "{}", "{a = {b = [1]}}", "convert([\"b\", \"a\"], set(string))", "range(5)",
+        ];
+        let names = crate::function_names();
+        let name = names[which % names.len()];
+        let arguments: Vec<&str> = arguments.iter().map(|at| ODD[at % ODD.len()]).collect();
+        let _ = value(&format!("{name}({})", arguments.join(", ")));
+        let _ = value(&format!("{name}({}...)", arguments.join(", ")));
     }
 
     #[test]
