@@ -1,0 +1,2 @@
+//! Placements per second of a whole server.
+fn main() {}

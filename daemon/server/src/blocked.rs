@@ -1,0 +1,261 @@
+//! Blocked evaluations: those that found no place and wait until something changes that could help.
+//!
+//! A pure state machine: evaluations and changes of nodes go in, actions come out. Remembers recent changes so that an
+//! evaluation that was worked on while they happened does not wait for them in vain. `queue` is the shell around it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use nomadd_model::{Duration, Evaluation, EvaluationId, NodeId, Text, Time, Trigger};
+use nomadd_state::JobKey;
+
+use crate::broker::key_of;
+
+/// How long a change is remembered.
+const REMEMBERED: Duration = Duration::from_secs(15 * 60);
+/// How often old changes are forgotten.
+const LOOK_THROUGH: Duration = Duration::from_secs(60);
+
+/// What the shell has to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Give it to the broker again.
+    Enqueue(Arc<Evaluation>),
+    /// Another one blocks for the same job: write it as cancelled.
+    Cancel(Arc<Evaluation>),
+}
+
+/// How much waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// All that wait.
+    pub blocked: usize,
+    /// Of them, those that any node could help.
+    pub escaped: usize,
+}
+
+/// The blocked evaluations.
+#[derive(Debug, Default)]
+pub struct Blocked {
+    captured: BTreeMap<EvaluationId, Arc<Evaluation>>,
+    by_job: BTreeMap<(JobKey, NodeId), EvaluationId>,
+    escaped: BTreeSet<EvaluationId>,
+    classes: BTreeMap<Text, (u64, Time)>,
+    nodes: BTreeMap<NodeId, (u64, Time)>,
+    looked_through: Time,
+}
+
+impl Blocked {
+    /// Takes a blocked evaluation in; it goes on at once if it missed a change that could help.
+    pub fn block(&mut self, evaluation: Arc<Evaluation>) -> Vec<Action> {
+        if self.captured.contains_key(&evaluation.id) {
+            self.remove(evaluation.id);
+        }
+        if self.missed_a_change(&evaluation) {
+            return vec![Action::Enqueue(evaluation)];
+        }
+        let mut actions = Vec::new();
+        // An evaluation of a system job is about one node; others are about the job as a whole.
+        let key = (key_of(&evaluation), evaluation.node_id);
+        if let Some(existing) = self.by_job.get(&key).and_then(|id| self.captured.get(id)).cloned() {
+            if newness(&existing) > newness(&evaluation) {
+                return vec![Action::Cancel(evaluation)];
+            }
+            self.remove(existing.id);
+            actions.push(Action::Cancel(existing));
+        }
+        if evaluation.escaped_computed_class {
+            self.escaped.insert(evaluation.id);
+        }
+        self.by_job.insert(key, evaluation.id);
+        self.captured.insert(evaluation.id, evaluation);
+        actions
+    }
+
+    /// A node of this class came, became ready or has room again, by the change at `index`.
+    pub fn unblock(&mut self, node: NodeId, class: &Text, index: u64, now: Time) -> Vec<Action> {
+        self.forget_old(now);
+        self.classes.insert(class.clone(), (index, now));
+        self.nodes.insert(node, (index, now));
+        if self.captured.is_empty() {
+            return Vec::new();
+        }
+        let helped = self.captured.values().filter(|evaluation| {
+            if evaluation.node_id.is_some() {
+                return evaluation.node_id == node;
+            }
+            evaluation.escaped_computed_class
+                || evaluation.class_eligibility.get(class.as_str()).copied().unwrap_or(true)
+        });
+        let helped: Vec<_> = helped.map(|evaluation| evaluation.id).collect();
+        self.release(&helped)
+    }
+
+    /// Evaluations whose plans were refused too often are tried again.
+    pub fn unblock_conflicts(&mut self) -> Vec<Action> {
+        let failed = self.captured.values().filter(|evaluation| evaluation.triggered_by == Trigger::MaxPlans);
+        let failed: Vec<_> = failed.map(|evaluation| evaluation.id).collect();
+        self.release(&failed)
+    }
+
+    /// The job is satisfied, stopped or gone: nothing of it waits any more. Returns what waited.
+    pub fn untrack(&mut self, key: &JobKey) -> Vec<Arc<Evaluation>> {
+        let from = (key.clone(), NodeId::NONE);
+        let ids: Vec<_> =
+            self.by_job.range(from..).take_while(|((job, _), _)| job == key).map(|(_, id)| *id).collect();
+        ids.into_iter().filter_map(|id| self.remove(id)).collect()
+    }
+
+    /// Forgets evaluations that no longer exist.
+    pub fn forget(&mut self, ids: &[EvaluationId]) {
+        for &id in ids {
+            self.remove(id);
+        }
+    }
+
+    /// Whether it waits here.
+    pub fn contains(&self, id: EvaluationId) -> bool {
+        self.captured.contains_key(&id)
+    }
+
+    /// How much waits.
+    pub fn stats(&self) -> Stats {
+        Stats { blocked: self.captured.len(), escaped: self.escaped.len() }
+    }
+
+    fn release(&mut self, ids: &[EvaluationId]) -> Vec<Action> {
+        ids.iter().filter_map(|&id| self.remove(id)).map(Action::Enqueue).collect()
+    }
+
+    fn remove(&mut self, id: EvaluationId) -> Option<Arc<Evaluation>> {
+        let evaluation = self.captured.remove(&id)?;
+        self.escaped.remove(&id);
+        let key = (key_of(&evaluation), evaluation.node_id);
+        if self.by_job.get(&key) == Some(&id) {
+            self.by_job.remove(&key);
+        }
+        Some(evaluation)
+    }
+
+    fn missed_a_change(&self, evaluation: &Evaluation) -> bool {
+        let seen = evaluation.snapshot_index;
+        if evaluation.node_id.is_some() {
+            return self.nodes.get(&evaluation.node_id).is_some_and(|(index, _)| *index > seen);
+        }
+        self.classes.iter().any(|(class, (index, _))| {
+            *index > seen
+                && (evaluation.escaped_computed_class
+                    || evaluation.class_eligibility.get(class.as_str()).copied().unwrap_or(true))
+        })
+    }
+
+    fn forget_old(&mut self, now: Time) {
+        // Many nodes change all the time: looked through only now and then.
+        if now.since(self.looked_through) < LOOK_THROUGH {
+            return;
+        }
+        self.looked_through = now;
+        let oldest = Time(now.0.saturating_sub(REMEMBERED.0));
+        self.classes.retain(|_, (_, time)| *time >= oldest);
+        self.nodes.retain(|_, (_, time)| *time >= oldest);
+    }
+}
+
+/// How recent the state is that an evaluation has seen.
+fn newness(evaluation: &Evaluation) -> u64 {
+    evaluation.create_index.max(evaluation.snapshot_index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evaluation(number: u8, job: &str, seen: u64) -> Evaluation {
+        Evaluation {
+            id: EvaluationId([number; 16]),
+            namespace: "default".into(),
+            job_id: job.into(),
+            create_index: seen,
+            snapshot_index: seen,
+            ..Evaluation::default()
+        }
+    }
+    fn with_class(mut evaluation: Evaluation, class: &str, eligible: bool) -> Arc<Evaluation> {
+        evaluation.class_eligibility.insert(class.to_owned(), eligible);
+        Arc::new(evaluation)
+    }
+    const NODE: NodeId = NodeId([9; 16]);
+
+    #[test]
+    fn a_change_of_an_eligible_or_new_class_unblocks_and_an_ineligible_does_not() {
+        let mut blocked = Blocked::default();
+        let a = with_class(evaluation(1, "a", 5), "v1:x", true);
+        let b = with_class(evaluation(2, "b", 5), "v1:x", false);
+        assert_eq!(blocked.block(Arc::clone(&a)), []);
+        assert_eq!(blocked.block(Arc::clone(&b)), []);
+        assert_eq!(blocked.unblock(NODE, &"v1:x".into(), 6, Time(1)), [Action::Enqueue(a)]);
+        assert_eq!(blocked.unblock(NODE, &"v1:new".into(), 7, Time(1)), [Action::Enqueue(b)]);
+        assert_eq!(blocked.stats(), Stats::default());
+    }
+
+    #[test]
+    fn an_escaped_evaluation_is_helped_by_any_node() {
+        let mut blocked = Blocked::default();
+        let mut a = evaluation(1, "a", 5);
+        a.escaped_computed_class = true;
+        let a = with_class(a, "v1:x", false);
+        blocked.block(Arc::clone(&a));
+        assert_eq!(blocked.stats().escaped, 1);
+        assert_eq!(blocked.unblock(NODE, &"v1:x".into(), 6, Time(1)), [Action::Enqueue(a)]);
+    }
+
+    #[test]
+    fn an_evaluation_that_missed_a_change_goes_on_at_once() {
+        let mut blocked = Blocked::default();
+        blocked.unblock(NODE, &"v1:x".into(), 10, Time(1));
+        let early = with_class(evaluation(1, "a", 9), "v1:x", true);
+        assert_eq!(blocked.block(Arc::clone(&early)), [Action::Enqueue(early)]);
+        assert_eq!(blocked.block(with_class(evaluation(2, "a", 10), "v1:x", true)), []);
+        assert_eq!(blocked.block(with_class(evaluation(3, "b", 9), "v1:x", false)), []);
+    }
+
+    #[test]
+    fn changes_are_forgotten_after_a_quarter_of_an_hour() {
+        let mut blocked = Blocked::default();
+        blocked.unblock(NODE, &"v1:x".into(), 10, Time(1));
+        blocked.unblock(NODE, &"v1:y".into(), 3, Time(1).plus(Duration::from_secs(16 * 60)));
+        assert_eq!(blocked.block(with_class(evaluation(1, "a", 9), "v1:x", true)), []);
+    }
+
+    #[test]
+    fn of_two_for_a_job_the_one_that_saw_more_stays() {
+        let mut blocked = Blocked::default();
+        let old = Arc::new(evaluation(1, "a", 5));
+        let new = Arc::new(evaluation(2, "a", 8));
+        blocked.block(Arc::clone(&old));
+        assert_eq!(blocked.block(Arc::clone(&new)), [Action::Cancel(Arc::clone(&old))]);
+        assert_eq!(blocked.block(Arc::clone(&old)), [Action::Cancel(old)]);
+        assert!(blocked.contains(new.id));
+    }
+
+    #[test]
+    fn evaluations_of_a_system_job_wait_for_their_own_node() {
+        let mut blocked = Blocked::default();
+        let here = Arc::new(Evaluation { node_id: NODE, ..evaluation(1, "a", 5) });
+        let there = Arc::new(Evaluation { node_id: NodeId([8; 16]), ..evaluation(2, "a", 5) });
+        assert_eq!(blocked.block(Arc::clone(&here)), []);
+        assert_eq!(blocked.block(Arc::clone(&there)), []);
+        assert_eq!(blocked.unblock(NODE, &"v1:x".into(), 6, Time(1)), [Action::Enqueue(here)]);
+        assert_eq!(blocked.untrack(&JobKey::new(&"default".into(), &"a".into())), [there]);
+    }
+
+    #[test]
+    fn refused_plans_are_tried_again_when_asked() {
+        let mut blocked = Blocked::default();
+        let conflict = Arc::new(Evaluation { triggered_by: Trigger::MaxPlans, ..evaluation(1, "a", 5) });
+        blocked.block(Arc::clone(&conflict));
+        blocked.block(Arc::new(evaluation(2, "b", 5)));
+        assert_eq!(blocked.unblock_conflicts(), [Action::Enqueue(conflict)]);
+        assert_eq!(blocked.stats().blocked, 1);
+    }
+}

@@ -1,0 +1,79 @@
+//! Carries what was applied to the queue: evaluations that came or changed, nodes that may help blocked ones.
+//!
+//! Follows the events of the log; when it was too slow for them it begins anew from the state.
+
+use std::collections::BTreeMap;
+
+use nomadd_model::{Eligibility, EvaluationStatus, NodeId, NodeStatus};
+use nomadd_state::{Event, EventKind, State, Subject};
+use tokio::sync::broadcast;
+
+use crate::queue::Paused;
+use crate::server::Server;
+
+/// Fills the queue from the state, then follows the events, for ever.
+pub(super) async fn feed(server: Server) {
+    loop {
+        // Subscribe first: what is applied in between comes twice, which does no harm.
+        let mut events = server.raft().events();
+        restore(&server);
+        loop {
+            match events.recv().await {
+                Ok(batch) => take(&server, batch.index, &batch.events),
+                Err(broadcast::error::RecvError::Lagged(missed)) => {
+                    tracing::debug!(missed, "the queue of evaluations is read anew");
+                    break;
+                }
+                Err(broadcast::error::RecvError::Closed) => return,
+            }
+        }
+    }
+}
+
+/// Fills the queue with the open evaluations of the state.
+pub(super) fn restore(server: &Server) {
+    let state = server.state();
+    let paused = if state.scheduler_configuration().pause_eval_broker { Paused::Yes } else { Paused::No };
+    server.queue().restore(
+        state
+            .evaluations()
+            .filter(|evaluation| matches!(evaluation.status, EvaluationStatus::Pending | EvaluationStatus::Blocked)),
+        paused,
+    );
+}
+
+fn take(server: &Server, index: u64, events: &[Event]) {
+    let state = server.state();
+    let mut nodes: BTreeMap<NodeId, ()> = BTreeMap::new();
+    for event in events {
+        match &event.subject {
+            Subject::Evaluation(id) => {
+                if let Some(evaluation) = state.evaluation(*id) {
+                    server.queue().feed(std::sync::Arc::clone(evaluation));
+                }
+            }
+            Subject::Node(id) => {
+                nodes.insert(*id, ());
+            }
+            // A client that is done with an allocation has room again.
+            Subject::Allocation(id) if event.kind == EventKind::AllocationUpdated => {
+                if let Some(allocation) = state.allocation(*id)
+                    && allocation.client_status.is_terminal()
+                {
+                    nodes.insert(allocation.node_id, ());
+                }
+            }
+            _ => {}
+        }
+    }
+    for id in nodes.into_keys() {
+        unblock(server, &state, id, index);
+    }
+}
+
+fn unblock(server: &Server, state: &State, id: NodeId, index: u64) {
+    let Some(node) = state.node(id) else { return };
+    if node.status == NodeStatus::Ready && node.scheduling_eligibility == Eligibility::Eligible && !node.drain {
+        server.queue().unblock(id, &node.computed_class, index);
+    }
+}

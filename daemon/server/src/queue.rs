@@ -1,0 +1,314 @@
+//! The leader's queue of work: broker and blocked evaluations behind one lock, and who waits for them.
+//!
+//! Performs the actions of the two state machines: wakes workers, carries evaluations from one to the other, and collects in
+//! the outbox what has to be written (`duty::outbox` writes it). Fed by `duty::feeder` with what was applied.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nomadd_model::{Evaluation, EvaluationId, EvaluationStatus, NodeId, Text};
+use nomadd_runtime::Clock;
+use tokio::sync::Notify;
+
+use crate::blocked::{self, Blocked};
+use crate::broker::{self, Broker, Delivery, Limits, StaleDelivery, Token, key_of};
+
+/// Something to be written, found while evaluations were moved about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ended {
+    /// A newer evaluation of the job was processed.
+    Superseded(EvaluationId),
+    /// Another evaluation blocks for the same job.
+    Duplicate(Arc<Evaluation>),
+    /// It was delivered too often.
+    GaveUp(Arc<Evaluation>),
+}
+
+/// How much waits where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// In the broker.
+    pub broker: broker::Stats,
+    /// Blocked.
+    pub blocked: blocked::Stats,
+    /// To be written as ended.
+    pub cancelable: usize,
+}
+
+#[derive(Debug)]
+struct Inner {
+    leading: bool,
+    paused: bool,
+    broker: Broker,
+    blocked: Blocked,
+    outbox: Vec<Ended>,
+}
+
+/// The queue; handed out as a borrow by the server.
+#[derive(Debug)]
+pub struct Queue {
+    limits: Limits,
+    clock: Clock,
+    inner: Mutex<Inner>,
+    ready: Notify,
+    outbox: Notify,
+    due: Notify,
+}
+
+impl Queue {
+    /// An empty queue of a server that does not lead.
+    pub fn new(limits: Limits, clock: Clock) -> Self {
+        let inner = Inner {
+            leading: false,
+            paused: false,
+            broker: Broker::new(limits),
+            blocked: Blocked::default(),
+            outbox: Vec::new(),
+        };
+        Self {
+            limits,
+            clock,
+            inner: Mutex::new(inner),
+            ready: Notify::new(),
+            outbox: Notify::new(),
+            due: Notify::new(),
+        }
+    }
+
+    /// Begins anew with the open evaluations of the state (a new leader, or after a pause).
+    pub fn restore<'a>(&self, open: impl Iterator<Item = &'a Arc<Evaluation>>, paused: Paused) {
+        let mut inner = self.lock();
+        inner.leading = true;
+        inner.paused = paused == Paused::Yes;
+        inner.broker = Broker::new(self.limits);
+        inner.blocked = Blocked::default();
+        inner.outbox.clear();
+        // In the order in which they came, as if there had been no restart.
+        let mut open: Vec<_> = open.collect();
+        open.sort_unstable_by_key(|evaluation| (evaluation.create_index, evaluation.id));
+        for evaluation in open {
+            self.route(&mut inner, Arc::clone(evaluation));
+        }
+    }
+
+    /// Forgets everything: this server no longer leads.
+    pub fn clear(&self) {
+        let mut inner = self.lock();
+        inner.leading = false;
+        inner.broker = Broker::new(self.limits);
+        inner.blocked = Blocked::default();
+        inner.outbox.clear();
+    }
+
+    /// Lets evaluations wait, or be worked on again; what is with a worker stays there.
+    pub fn set_paused(&self, paused: Paused) {
+        let mut inner = self.lock();
+        inner.paused = paused == Paused::Yes;
+        if paused == Paused::No {
+            self.ready.notify_waiters();
+            self.ready.notify_one();
+        }
+    }
+
+    /// Forgets evaluations that were deleted.
+    pub fn forget(&self, ids: &[EvaluationId]) {
+        let mut inner = self.lock();
+        inner.blocked.forget(ids);
+        let actions = inner.broker.forget(ids);
+        self.perform_broker(&mut inner, actions);
+    }
+
+    /// Takes in what was written about an evaluation.
+    pub fn feed(&self, evaluation: Arc<Evaluation>) {
+        let mut inner = self.lock();
+        if inner.leading {
+            self.route(&mut inner, evaluation);
+        }
+    }
+
+    /// A node came, became ready or has room again.
+    pub fn unblock(&self, node: NodeId, class: &Text, index: u64) {
+        let mut inner = self.lock();
+        let actions = inner.blocked.unblock(node, class, index, self.clock.now());
+        self.perform_blocked(&mut inner, actions);
+    }
+
+    /// Evaluations whose plans were refused too often are tried again.
+    pub fn unblock_conflicts(&self) {
+        let mut inner = self.lock();
+        let actions = inner.blocked.unblock_conflicts();
+        self.perform_blocked(&mut inner, actions);
+    }
+
+    /// The next evaluation; waits for one.
+    pub async fn take(&self) -> Delivery {
+        loop {
+            let ready = self.ready.notified();
+            tokio::pin!(ready);
+            ready.as_mut().enable();
+            {
+                let mut inner = self.lock();
+                if inner.leading
+                    && !inner.paused
+                    && let Some(delivery) = inner.broker.dequeue(self.clock.now())
+                {
+                    drop(inner);
+                    self.due.notify_one();
+                    return delivery;
+                }
+            }
+            ready.await;
+        }
+    }
+
+    /// The worker is done with it.
+    pub fn acknowledge(&self, id: EvaluationId, token: Token) -> Result<(), StaleDelivery> {
+        let mut inner = self.lock();
+        let actions = inner.broker.acknowledge(id, token, self.clock.now())?;
+        self.perform_broker(&mut inner, actions);
+        Ok(())
+    }
+
+    /// The worker could not finish it.
+    pub fn refuse(&self, id: EvaluationId, token: Token) -> Result<(), StaleDelivery> {
+        let mut inner = self.lock();
+        let actions = inner.broker.refuse(id, token, self.clock.now())?;
+        self.perform_broker(&mut inner, actions);
+        drop(inner);
+        self.due.notify_one();
+        Ok(())
+    }
+
+    /// The worker waits for its plan: that time is not its own.
+    pub fn pause(&self, id: EvaluationId, token: Token) -> Result<(), StaleDelivery> {
+        self.lock().broker.pause(id, token)
+    }
+
+    /// The worker goes on.
+    pub fn resume(&self, id: EvaluationId, token: Token) -> Result<(), StaleDelivery> {
+        self.lock().broker.resume(id, token, self.clock.now())
+    }
+
+    /// What has to be written; waits for something.
+    pub async fn ended(&self) -> Vec<Ended> {
+        loop {
+            let notified = self.outbox.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            let ended = std::mem::take(&mut self.lock().outbox);
+            if !ended.is_empty() {
+                return ended;
+            }
+            notified.await;
+        }
+    }
+
+    /// Lets time pass for delayed evaluations and silent workers, for ever.
+    pub async fn keep_time(&self) {
+        loop {
+            let due = self.due.notified();
+            tokio::pin!(due);
+            due.as_mut().enable();
+            let next = {
+                let mut inner = self.lock();
+                let now = self.clock.now();
+                let actions = inner.broker.tick(now);
+                self.perform_broker(&mut inner, actions);
+                inner.broker.next_due().map(|next| next.since(now).to_std())
+            };
+            match next {
+                // At least a millisecond: the clock of the system may run a little behind the timer.
+                Some(wait) => {
+                    tokio::select! {
+                        () = tokio::time::sleep(wait.max(std::time::Duration::from_millis(1))) => {}
+                        () = due => {}
+                    }
+                }
+                None => due.await,
+            }
+        }
+    }
+
+    /// Whether it is with a worker at the moment.
+    pub fn is_in_flight(&self, id: EvaluationId) -> bool {
+        self.lock().broker.is_in_flight(id)
+    }
+
+    /// How much waits where.
+    pub fn stats(&self) -> Stats {
+        let inner = self.lock();
+        Stats { broker: inner.broker.stats(), blocked: inner.blocked.stats(), cancelable: inner.outbox.len() }
+    }
+
+    /// Ready evaluations by type of scheduler.
+    pub fn ready_by_kind(&self) -> std::collections::BTreeMap<Text, usize> {
+        self.lock().broker.ready_by_kind()
+    }
+
+    fn route(&self, inner: &mut Inner, evaluation: Arc<Evaluation>) {
+        match evaluation.status {
+            EvaluationStatus::Pending => {
+                inner.blocked.forget(&[evaluation.id]);
+                let actions = inner.broker.enqueue(evaluation, self.clock.now());
+                self.perform_broker(inner, actions);
+                self.due.notify_one();
+            }
+            EvaluationStatus::Blocked => {
+                let actions = inner.blocked.block(evaluation);
+                self.perform_blocked(inner, actions);
+            }
+            EvaluationStatus::Complete | EvaluationStatus::Failed | EvaluationStatus::Canceled => {
+                inner.blocked.forget(&[evaluation.id]);
+                if evaluation.status == EvaluationStatus::Complete && evaluation.failed_tg_allocs.is_empty() {
+                    // Everything is placed: what waited for room has nothing to wait for. Its record is written by apply.
+                    inner.blocked.untrack(&key_of(&evaluation));
+                }
+                // A worker's own result comes by here, too, before it is acknowledged: that delivery stays.
+                if !inner.broker.is_in_flight(evaluation.id) {
+                    let actions = inner.broker.forget(&[evaluation.id]);
+                    self.perform_broker(inner, actions);
+                }
+            }
+        }
+    }
+
+    fn perform_broker(&self, inner: &mut Inner, actions: Vec<broker::Action>) {
+        for action in actions {
+            match action {
+                broker::Action::Wake => self.ready.notify_one(),
+                broker::Action::Cancel(ids) => self.put_out(inner, ids.into_iter().map(Ended::Superseded)),
+                broker::Action::GiveUp(evaluation) => self.put_out(inner, [Ended::GaveUp(evaluation)]),
+            }
+        }
+    }
+
+    fn perform_blocked(&self, inner: &mut Inner, actions: Vec<blocked::Action>) {
+        for action in actions {
+            match action {
+                blocked::Action::Enqueue(evaluation) => {
+                    let actions = inner.broker.enqueue(evaluation, self.clock.now());
+                    self.perform_broker(inner, actions);
+                    self.due.notify_one();
+                }
+                blocked::Action::Cancel(evaluation) => self.put_out(inner, [Ended::Duplicate(evaluation)]),
+            }
+        }
+    }
+
+    fn put_out(&self, inner: &mut Inner, ended: impl IntoIterator<Item = Ended>) {
+        inner.outbox.extend(ended);
+        self.outbox.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the operator has paused the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paused {
+    /// Evaluations wait.
+    Yes,
+    /// Evaluations are worked on.
+    No,
+}

@@ -1,0 +1,153 @@
+//! A scheduling worker: takes an evaluation, lets the scheduler compute, has the plan written, writes what came of it.
+//!
+//! Several run on the leader. A plan that was committed only in part is made again from the newer state, a few times. The
+//! scheduler runs on the compute pool; what a worker has finished is written and acknowledged beside it (`Evaluations`),
+//! so that it goes on with the next at once.
+
+use std::sync::Arc;
+
+use nomadd_model::{Evaluation, PlanResult};
+use nomadd_scheduler::{Context, Outcome, Scheduler};
+use nomadd_state::{Command, EvaluationUpsert, Response};
+use tokio::sync::oneshot;
+
+use crate::applier::Submission;
+use crate::batch::Batched;
+use crate::broker::Delivery;
+use crate::error::{Answer, EndpointError};
+use crate::server::Server;
+
+/// Writes evaluations.
+pub(crate) struct Evaluations;
+
+impl Batched for Evaluations {
+    type Item = Vec<Evaluation>;
+    type Answer = u64;
+    type Memo = usize;
+    const IN_FLIGHT: usize = 4;
+    const WEIGHT: usize = 1024;
+
+    fn weigh(item: &Vec<Evaluation>) -> usize {
+        item.len().max(1)
+    }
+    fn command(&mut self, items: Vec<Vec<Evaluation>>) -> (Command, usize) {
+        let count = items.len();
+        let evaluations = items.into_iter().flatten().collect();
+        (Command::EvaluationUpsert(EvaluationUpsert { evaluations }), count)
+    }
+    fn answers(&mut self, index: u64, _: Response, count: usize) -> Vec<u64> {
+        vec![index; count]
+    }
+}
+
+/// Works for ever.
+pub(crate) async fn work(server: Server) {
+    let mut scheduler = Scheduler::default();
+    loop {
+        let waited = std::time::Instant::now();
+        let delivery = server.queue().take().await;
+        metrics::histogram!("nomad.nomad.worker.dequeue_eval").record(waited.elapsed().as_secs_f64() * 1e3);
+        let id = delivery.evaluation.id;
+        let written = match process(&server, &mut scheduler, &delivery).await {
+            Ok(evaluations) => server.evaluations().send(evaluations).await,
+            Err(error) => Err(error),
+        };
+        match written {
+            Ok(written) => {
+                let server_of_task = server.clone();
+                let finish = finish(server_of_task, delivery, written);
+                server.duties().spawn(nomadd_runtime::TaskKind::LeaderDuty, finish);
+            }
+            Err(error) => {
+                tracing::warn!(evaluation = %id, %error, "an evaluation was not finished; it will be tried again");
+                // A stale delivery is in somebody else's hands already.
+                let _ = server.queue().refuse(id, delivery.token);
+            }
+        }
+    }
+}
+
+/// Acknowledges an evaluation once its outcome is durable.
+async fn finish(server: Server, delivery: Delivery, written: oneshot::Receiver<Answer<u64>>) {
+    let id = delivery.evaluation.id;
+    let outcome = match written.await {
+        Ok(Ok(_)) => server.queue().acknowledge(id, delivery.token),
+        Ok(Err(error)) => {
+            tracing::warn!(evaluation = %id, %error, "the outcome of an evaluation was not written; it will be tried again");
+            server.queue().refuse(id, delivery.token)
+        }
+        Err(_) => server.queue().refuse(id, delivery.token),
+    };
+    if let Err(stale) = outcome {
+        tracing::debug!(evaluation = %id, %stale, "a late acknowledgement");
+    }
+}
+
+/// Processes one evaluation. Returns what is to be written of it.
+async fn process(server: &Server, scheduler: &mut Scheduler, delivery: &Delivery) -> Answer<Vec<Evaluation>> {
+    let evaluation = &delivery.evaluation;
+    let limit = nomadd_scheduler::attempts(evaluation.kind.parse().unwrap_or_default());
+    let (mut failed, mut wanted) = (0, evaluation.modify_index.max(evaluation.snapshot_index));
+    loop {
+        let begun = std::time::Instant::now();
+        server.raft().wait_for(wanted).await;
+        metrics::histogram!("nomad.nomad.worker.wait_for_index").record(begun.elapsed().as_secs_f64() * 1e3);
+        let outcome = schedule(server, scheduler, evaluation).await?;
+        let updated = outcome.evaluation;
+        let (later, mut written): (Vec<_>, Vec<_>) =
+            outcome.created.into_iter().partition(|created| created.wait_until.0 != 0);
+        let Some(plan) = outcome.plan else {
+            written.extend(later);
+            written.insert(0, updated);
+            return Ok(written);
+        };
+        let result = submit(server, delivery, Submission { plan, evaluations: later }).await?;
+        if result.refresh_index == 0 {
+            written.insert(0, updated);
+            return Ok(written);
+        }
+        metrics::counter!("nomad.nomad.plan.node_rejected").increment(result.rejected_nodes.len() as u64);
+        failed = if result.placed > 0 { 0 } else { failed + 1 };
+        if failed >= limit {
+            let context = context(server);
+            let Outcome { evaluation: failed, mut created, .. } =
+                nomadd_scheduler::out_of_attempts(&updated, limit, &context);
+            created.insert(0, failed);
+            return Ok(created);
+        }
+        wanted = wanted.max(result.refresh_index).max(result.index);
+    }
+}
+
+fn context(server: &Server) -> Context {
+    let runtime = server.runtime();
+    Context { now: runtime.clock.now(), seed: runtime.seeds.seed() }
+}
+
+/// Computes on the pool. The scheduler goes there and comes back: it remembers the nodes. A panic costs that memory only.
+async fn schedule(server: &Server, scheduler: &mut Scheduler, evaluation: &Arc<Evaluation>) -> Answer<Outcome> {
+    let (context, state, evaluation_of_run) = (context(server), server.state(), Arc::clone(evaluation));
+    let mut taken = std::mem::take(scheduler);
+    let begun = std::time::Instant::now();
+    let computed = server.runtime().pool.run(move || {
+        let outcome = taken.process(&state, &evaluation_of_run, &context);
+        (outcome, taken)
+    });
+    let (outcome, taken) = computed.await.map_err(|unfinished| EndpointError::refused(unfinished.to_string()))?;
+    *scheduler = taken;
+    let took = begun.elapsed().as_secs_f64() * 1e3;
+    metrics::histogram!(format!("nomad.nomad.worker.invoke_scheduler.{}", evaluation.kind)).record(took);
+    Ok(outcome)
+}
+
+/// Has a plan written. The worker's time stands still meanwhile.
+async fn submit(server: &Server, delivery: &Delivery, submission: Submission) -> Answer<PlanResult> {
+    let (queue, id) = (server.queue(), delivery.evaluation.id);
+    let stale = |stale: crate::broker::StaleDelivery| EndpointError::refused(stale.to_string());
+    queue.pause(id, delivery.token).map_err(stale)?;
+    let begun = std::time::Instant::now();
+    let result = server.plans().write(submission).await;
+    metrics::histogram!("nomad.nomad.plan.submit").record(begun.elapsed().as_secs_f64() * 1e3);
+    queue.resume(id, delivery.token).map_err(stale)?;
+    result
+}
