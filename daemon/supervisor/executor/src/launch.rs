@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, PipeWriter, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use nomadd_executor::cgroup;
 use nomadd_executor::record::Record;
@@ -20,10 +21,13 @@ pub fn start(spec: &TaskSpec, outputs: [Option<PipeWriter>; 2]) -> Result<i32, F
     let (report, word) = io::pipe().map_err(|error| Failed::system(Stage::Fork, &error, "pipe"))?;
     let birth_place = cgroup::birth_place(&spec.cgroups);
     let parent = std::process::id() as i32;
-    let fork = match sys::fork(birth_place.as_ref().map(AsFd::as_fd)) {
-        // An old kernel, a filter of system calls, a cgroup that takes nobody directly: the child moves itself below.
-        Err(_) if birth_place.is_some() => sys::fork(None),
-        result => result,
+    let (fork, born_in) = match &birth_place {
+        Some((directory, descriptor)) => match sys::fork(Some(descriptor.as_fd())) {
+            // An old kernel, a filter of system calls, a cgroup that takes nobody directly: the child moves itself.
+            Err(_) => (sys::fork(None), None),
+            forked => (forked, Some(*directory)),
+        },
+        None => (sys::fork(None), None),
     };
     match fork.map_err(|error| Failed::system(Stage::Fork, &error, "fork"))? {
         sys::Fork::Parent(pid) => {
@@ -40,23 +44,29 @@ pub fn start(spec: &TaskSpec, outputs: [Option<PipeWriter>; 2]) -> Result<i32, F
             }
         }
         sys::Fork::Child => {
-            let failed = become_task(spec, &outputs, parent);
+            let failed = become_task(spec, born_in, &outputs, parent);
             drop(failed.to_record().send(&word));
             sys::exit_now(127)
         }
     }
 }
 
-fn become_task(spec: &TaskSpec, outputs: &[Option<PipeWriter>; 2], parent: i32) -> Failed {
-    match prepare_task(spec, outputs, parent) {
+fn become_task(spec: &TaskSpec, born_in: Option<&Path>, outputs: &[Option<PipeWriter>; 2], parent: i32) -> Failed {
+    match prepare_task(spec, born_in, outputs, parent) {
         Err(failed) => failed,
         Ok(()) => execute(&spec.command),
     }
 }
 
-fn prepare_task(spec: &TaskSpec, outputs: &[Option<PipeWriter>; 2], parent: i32) -> Result<(), Failed> {
+fn prepare_task(
+    spec: &TaskSpec,
+    born_in: Option<&Path>,
+    outputs: &[Option<PipeWriter>; 2],
+    parent: i32,
+) -> Result<(), Failed> {
     sys::set_session();
-    cgroup::join(spec.cgroups.iter().map(|cgroup| &cgroup.directory))?;
+    let directories = spec.cgroups.iter().map(|cgroup| &*cgroup.directory);
+    cgroup::join(directories.filter(|directory| Some(*directory) != born_in))?;
     let streams = |error: io::Error| Failed::system(Stage::Fork, &error, "standard streams");
     // Standard streams are /dev/null in the executor: what has no pipe keeps that.
     for (place, output) in [1, 2].into_iter().zip(outputs) {
@@ -77,7 +87,7 @@ fn prepare_task(spec: &TaskSpec, outputs: &[Option<PipeWriter>; 2], parent: i32)
 pub fn exec(spec: &ExecSpec) -> Failed {
     let prepare = || {
         sys::set_session();
-        cgroup::join(spec.cgroups.iter())?;
+        cgroup::join(spec.cgroups.iter().map(PathBuf::as_path))?;
         if spec.terminal == Terminal::Pty {
             sys::take_terminal().map_err(|error| Failed::system(Stage::Terminal, &error, "controlling terminal"))?;
         }
