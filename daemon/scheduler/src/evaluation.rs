@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nomadd_model::{
-    AllocationMetric, DeploymentId, DesiredUpdates, Evaluation, EvaluationId, EvaluationStatus, Plan, PlanAnnotations,
+    Allocation, AllocationId, AllocationListStub, AllocationMetric, AllocationPreemption, DeploymentId, DesiredUpdates, Evaluation, EvaluationId, EvaluationStatus, Plan, PlanAnnotations,
     Text, Trigger,
 };
+
+use nomadd_state::State;
 
 use crate::ids::Random;
 use crate::reconcile::{Later, LaterKind};
@@ -33,6 +35,7 @@ pub(crate) struct Report<'a> {
     pub(crate) deployment_id: DeploymentId,
     /// Whether something that frees resources, or a new node, would help.
     pub(crate) waits: bool,
+    victims: Vec<(Text, AllocationId)>,
     eligibility: BTreeMap<String, bool>,
     escaped: bool,
 }
@@ -48,6 +51,7 @@ impl<'a> Report<'a> {
             later: Vec::new(),
             deployment_id: DeploymentId::NONE,
             waits: false,
+            victims: Vec::new(),
             eligibility: BTreeMap::new(),
             escaped: false,
         }
@@ -55,6 +59,23 @@ impl<'a> Report<'a> {
 
     pub(crate) fn desire(&mut self, group: &str, desired: &DesiredUpdates) {
         self.annotations.desired_tg_updates.insert(group.to_owned(), desired.clone());
+    }
+
+    /// Notes which allocations have to go for one of a group.
+    pub(crate) fn preempt(&mut self, group: &Text, by: AllocationId, victims: &[AllocationId]) {
+        for victim in victims {
+            self.plan.preemptions.push(AllocationPreemption { id: *victim, by });
+            self.victims.push((group.clone(), *victim));
+        }
+    }
+
+    fn annotate(&mut self, state: &State) {
+        for (group, id) in std::mem::take(&mut self.victims) {
+            if let Some(desired) = self.annotations.desired_tg_updates.get_mut(&*group) {
+                desired.preemptions += 1;
+            }
+            self.annotations.preempted_allocs.extend(state.allocation(id).map(|victim| stub(state, victim)));
+        }
     }
 
     /// Notes that a group could not be placed, and which classes of nodes could run it.
@@ -74,7 +95,8 @@ impl<'a> Report<'a> {
     }
 
     /// The outcome: the plan (if it changes anything), the evaluation, and what it makes.
-    pub(crate) fn finish(&mut self, ids: &mut Random, context: &Context) -> Outcome {
+    pub(crate) fn finish(&mut self, state: &State, ids: &mut Random, context: &Context) -> Outcome {
+        self.annotate(state);
         let mut evaluation = self.evaluation.clone();
         let mut created = Vec::new();
         evaluation.snapshot_index = self.plan.snapshot_index;
@@ -85,8 +107,11 @@ impl<'a> Report<'a> {
         if !self.deployment_id.is_none() {
             evaluation.deployment_id = self.deployment_id;
         }
-        self.annotations.preempted_allocs.clear();
-        evaluation.plan_annotations = Some(self.annotations.clone());
+        // Stored evaluations keep the counts; the list of victims is only for who asked for a dry run.
+        evaluation.plan_annotations = Some(match evaluation.annotate_plan {
+            true => self.annotations.clone(),
+            false => PlanAnnotations { preempted_allocs: Vec::new(), ..self.annotations.clone() },
+        });
         let eligibility = if self.escaped { BTreeMap::new() } else { std::mem::take(&mut self.eligibility) };
         if self.waits && !evaluation.failed_tg_allocs.is_empty() {
             if self.evaluation.status == EvaluationStatus::Blocked {
@@ -123,6 +148,31 @@ impl<'a> Report<'a> {
         }
         let plan = std::mem::take(&mut self.plan);
         Outcome { plan: (!is_empty(&plan)).then_some(plan), evaluation, created, annotations: Some(self.annotations.clone()) }
+    }
+}
+
+/// A victim, as `job plan` lists it.
+fn stub(state: &State, allocation: &Allocation) -> AllocationListStub {
+    AllocationListStub {
+        client_description: allocation.client_description.clone(),
+        client_status: allocation.client_status,
+        create_index: allocation.create_index,
+        create_time: allocation.create_time,
+        desired_description: allocation.desired_description.clone(),
+        desired_status: allocation.desired_status,
+        eval_id: allocation.eval_id,
+        id: allocation.id,
+        job_id: allocation.job_id.clone(),
+        job_type: state.job_of(allocation).map(|job| job.kind).unwrap_or_default(),
+        job_version: allocation.job_version,
+        modify_index: allocation.modify_index,
+        modify_time: allocation.modify_time,
+        name: allocation.name.clone(),
+        namespace: allocation.namespace.clone(),
+        node_id: allocation.node_id,
+        node_name: allocation.node_name.clone(),
+        task_group: allocation.task_group.clone(),
+        ..AllocationListStub::default()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nomadd_model::update::tasks_updated;
 use nomadd_model::{
-    Allocation, AllocationId, AllocationMetric, AllocationPreemption, AllocationStop, ClientStatus, Deployment,
+    Allocation, AllocationId, AllocationMetric, AllocationStop, ClientStatus, Deployment,
     DeploymentId, DeploymentStatus, DeploymentStatusUpdate, DesiredStatus, EvaluationId, InPlaceUpdate, Job, JobType,
     Node, NodeId, Placement, PlacementBatch, Text,
 };
@@ -98,7 +98,7 @@ pub(crate) fn process(state: &State, fleet: &mut Fleet, report: &mut Report<'_>,
         }
     }
     drop(placer);
-    report.finish(&mut ids, context)
+    report.finish(state, &mut ids, context)
 }
 
 /// The allocations of a job by group, with every group that the job has.
@@ -313,9 +313,7 @@ impl GroupPlacement<'_, '_, '_> {
                     rescheduled: one.reschedule,
                 });
             }
-            for victim in &choice.preempted {
-                self.report.plan.preemptions.push(AllocationPreemption { id: *victim, by: id });
-            }
+            self.report.preempt(name, id, &choice.preempted);
             let Some(node) = self.placer.fleet.node(choice.row) else { continue };
             let placement = self.placement(id, &one, &choice, node);
             batches.add(placement, &choice, &run, self.placer);

@@ -23,10 +23,12 @@ pub mod rank;
 pub mod reconcile;
 mod system;
 pub mod target;
+pub mod why;
 
 pub use evaluation::{is_empty, out_of_attempts, text};
 use evaluation::Report;
 use fleet::Fleet;
+pub use why::{Explanation, why};
 
 /// What an evaluation needs besides the state.
 #[derive(Debug, Clone, Copy, Default)]

@@ -569,6 +569,16 @@ impl<'a, 'b> Run<'a, 'b> {
         }
     }
 
+    /// Finds out again why a row is out, after stops on it were taken back.
+    pub fn recheck(&mut self, placer: &mut Placer<'_>, row: u32, request: &Request) {
+        self.update(placer, row);
+        if self.standing.get(row as usize) == Some(&CANDIDATE) {
+            if let Some(Some(resources)) = self.verify(placer, row, request) {
+                placer.withdraw(row, &resources);
+            }
+        }
+    }
+
     fn out(&mut self, row: u32, reason: u16) {
         self.index.remove(row);
         self.stand(row, reason);

@@ -128,7 +128,7 @@ fn take(
                 run.unstop(placer, &victim.allocation);
             }
             if choice.is_none() {
-                run.update(placer, row);
+                run.recheck(placer, row, request);
             }
         }
     }

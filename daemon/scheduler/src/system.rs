@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nomadd_model::{
-    Allocation, AllocationId, AllocationPreemption, AllocationStop, ClientStatus, Deployment, DeploymentId,
+    Allocation, AllocationId, AllocationStop, ClientStatus, Deployment, DeploymentId,
     DeploymentState, DesiredStatus, DesiredUpdates, EvaluationId, InPlaceUpdate, Job, JobType, NodeId, NodeStatus,
     Placement, PlacementBatch, TaskGroup, Text, Time,
 };
@@ -55,7 +55,7 @@ pub(crate) fn process(state: &State, fleet: &mut Fleet, report: &mut Report<'_>,
         for allocation in allocations {
             sorted.sort(&situation, &mut placer, &mut updates, group, allocation);
         }
-        sorted.write(report, &mut placer, &mut ids, context);
+        sorted.write(report, &mut placer, &mut ids);
         let (Some(job), Some(group)) = (job.as_deref(), group) else {
             report.desire(&name, &sorted.desired);
             continue;
@@ -77,7 +77,7 @@ pub(crate) fn process(state: &State, fleet: &mut Fleet, report: &mut Report<'_>,
         }
     }
     drop(placer);
-    report.finish(&mut ids, context)
+    report.finish(state, &mut ids, context)
 }
 
 /// The allocations of one group by what becomes of them.
@@ -182,7 +182,7 @@ impl Sorted {
     }
 
     /// Writes what does not depend on nodes into the plan.
-    fn write(&mut self, report: &mut Report<'_>, placer: &mut Placer<'_>, ids: &mut Random, context: &Context) {
+    fn write(&mut self, report: &mut Report<'_>, placer: &mut Placer<'_>, ids: &mut Random) {
         self.desired.stop += self.stops.len() as u64;
         for (allocation, description, client_status) in self.stops.drain(..) {
             placer.stop(&allocation);
@@ -212,7 +212,6 @@ impl Sorted {
                 ..stop(&allocation, "")
             });
         }
-        let _ = context;
     }
 }
 
@@ -329,9 +328,7 @@ impl SystemGroup<'_, '_, '_> {
             .place_on(self.placer, row, &request)
             .or_else(|| crate::preempt::place_on(run, self.placer, &request, row))?;
         let id = AllocationId(self.ids.id());
-        for victim in &choice.preempted {
-            self.report.plan.preemptions.push(AllocationPreemption { id: *victim, by: id });
-        }
+        self.report.preempt(&self.ask.group.name, id, &choice.preempted);
         Some(Placement {
             id,
             node_id: self.placer.fleet.node(row)?.id,
