@@ -16,8 +16,10 @@ use crate::allocation::shared::{Message, RequestError, Shared};
 use crate::config::ClientConfig;
 use crate::context::{Context, Parts};
 use crate::fingerprint;
+use crate::gc;
 use crate::identity::{self, IdentityError, StateLock};
 use crate::server;
+use crate::stats;
 use crate::store::{Kept, Store, StoreError};
 use crate::updates::Urgency;
 
@@ -34,6 +36,8 @@ pub struct Inner {
     pub registered: server::Registered,
     /// When a server last answered, in nanoseconds.
     pub last_contact: AtomicI64,
+    /// What the host used when it was last asked.
+    pub host_usage: stats::HostUsage,
     allocations: Mutex<BTreeMap<AllocationId, Arc<Shared>>>,
     _lock: StateLock,
 }
@@ -103,6 +107,7 @@ impl Client {
             context,
             registered: watch::Sender::new(0),
             last_contact: AtomicI64::new(now.0),
+            host_usage: stats::HostUsage::begin(),
             allocations: Mutex::default(),
             _lock: lock,
         });
@@ -113,6 +118,7 @@ impl Client {
         tasks.spawn(TaskKind::ClientLoop, server::keep_registered(Arc::clone(&inner), Arc::clone(&connection)));
         tasks.spawn(TaskKind::ClientStream, server::keep_subscribed(Arc::clone(&inner), Arc::clone(&connection)));
         tasks.spawn(TaskKind::ClientStream, server::keep_telling(Arc::clone(&inner), connection));
+        tasks.spawn(TaskKind::Background, gc::keep_collecting(Arc::clone(&inner)));
         Ok(Self(inner))
     }
 

@@ -9,7 +9,7 @@ mod host;
 mod memory;
 mod network;
 mod signals;
-mod storage;
+pub(crate) mod storage;
 
 use nomadd_driver::Registry;
 use nomadd_model::{HostVolumeInfo, Node, NodeId, NodeStatus, Text, Time};

@@ -10,9 +10,13 @@ pub mod config;
 mod context;
 pub mod directory;
 pub mod environment;
+pub mod exec;
 pub mod fingerprint;
+pub mod fs;
+pub mod gc;
 pub mod identity;
 mod server;
+pub mod stats;
 pub mod store;
 #[cfg(test)]
 mod testing;

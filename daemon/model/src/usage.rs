@@ -14,6 +14,7 @@ noun! {
         pub device_stats: Vec<DeviceGroupStats> = "DeviceStats",
         pub disk_stats: Vec<HostDiskStats> = "DiskStats",
         pub memory: Option<HostMemoryStats> = "Memory",
+        pub timestamp: i64 = "Timestamp",
         pub uptime: u64 = "Uptime",
     }
 
@@ -30,6 +31,8 @@ noun! {
         pub cpu: String = "CPU",
         pub idle: f64 = "Idle",
         pub system: f64 = "System",
+        pub total_percent: f64 = "TotalPercent",
+        pub total_ticks: f64 = "TotalTicks",
         pub user: f64 = "User",
     }
 
@@ -82,6 +85,7 @@ noun! {
         pub cache: u64 = "Cache",
         pub kernel_max_usage: u64 = "KernelMaxUsage",
         pub kernel_usage: u64 = "KernelUsage",
+        pub mapped_file: u64 = "MappedFile",
         pub max_usage: u64 = "MaxUsage",
         pub measured: Vec<String> = "Measured",
         pub rss: u64 = "RSS",
@@ -123,7 +127,7 @@ noun! {
 
     /// A file in an allocation's directory.
     pub struct AllocFileInfo {
-        pub content_type: String = "ContentType",
+        pub content_type: String = "ContentType" [omit],
         pub file_mode: String = "FileMode",
         pub is_dir: bool = "IsDir",
         pub mod_time: Time = "ModTime",

@@ -83,6 +83,9 @@ pub enum RequestError {
     /// It has ended or is to end.
     #[error("restart of an alloc that should not run")]
     ShouldNotRun,
+    /// It is not over.
+    #[error("Could not collect alloc \"{0}\", because it is still running")]
+    StillRuns(AllocationId),
     /// Nothing of it runs.
     #[error("Task not running")]
     NotRunning,
