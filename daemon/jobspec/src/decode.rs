@@ -6,6 +6,8 @@ mod convert;
 mod dynamic;
 mod map;
 
+use std::collections::BTreeMap;
+
 use dynamic::DynamicForm;
 use serde_json::Value as Json;
 
@@ -60,8 +62,8 @@ impl<'t> Instance<'t> {
     }
 }
 
-/// What has already stood in a block: name, label where that counts, place.
-type Seen = Vec<(&'static str, Option<String>, Span)>;
+/// Where in a block what has already stood: by name, and label where that counts.
+type Seen = BTreeMap<(&'static str, Option<String>), Span>;
 
 impl Decoder<'_, '_> {
     pub fn note(&mut self, problem: Problem) {
@@ -81,7 +83,7 @@ impl Decoder<'_, '_> {
         let mut seen = Seen::new();
         self.items(schema, block.body, scope, &mut node, &mut seen);
         for argument in schema.arguments.iter().filter(|argument| argument.required) {
-            if !seen.iter().any(|(name, ..)| *name == argument.hcl) {
+            if !seen.contains_key(&(argument.hcl, None)) {
                 let detail = format!("The argument {:?} is required, but no definition was found.", argument.hcl);
                 self.note(Problem::new(block.head, "Missing required argument", detail));
             }
@@ -143,7 +145,7 @@ impl Decoder<'_, '_> {
             }
             return self.unknown_argument(schema, attribute);
         };
-        if let Some((_, _, before)) = seen.iter().find(|(name, ..)| *name == argument.hcl) {
+        if let Some(before) = seen.get(&(argument.hcl, None)) {
             if self.dialect == Dialect::Hcl1 && schema.block(argument.hcl).is_none() {
                 // HCL1 takes the last of several.
             } else {
@@ -151,7 +153,7 @@ impl Decoder<'_, '_> {
                 return self.note(problem);
             }
         }
-        seen.push((argument.hcl, None, attribute.span));
+        seen.insert((argument.hcl, None), attribute.span);
         let converted = self
             .evaluator
             .evaluate(&attribute.value, scope)
@@ -217,30 +219,15 @@ impl Decoder<'_, '_> {
                 None => self.unknown_block(schema, block.kind, block.kind_span),
             };
         };
-        let label = (inner.count == Count::OnePerLabel)
-            .then(|| block.labels.first().map(|label| label.text.clone()).unwrap_or_default());
-        if matches!(inner.count, Count::One | Count::OnePerLabel)
-            && let Some((_, _, before)) = seen.iter().find(|(name, other, _)| *name == inner.hcl && *other == label)
-        {
-            let problem = self.duplicate(inner, block, *before);
-            return self.note(problem);
+        // Blocks of which there may be many are not remembered: nothing depends on them.
+        if inner.count != Count::Many {
+            let label = block.labels.first().filter(|_| inner.count != Count::One).map(|label| label.text.clone());
+            if let Some(before) = seen.get(&(inner.hcl, label.clone())) {
+                let problem = self.duplicate(inner, block, *before);
+                return self.note(problem);
+            }
+            seen.insert((inner.hcl, label), block.head);
         }
-        if let (Count::Keyed, Some(label)) = (inner.count, block.labels.first())
-            && let Some((_, _, before)) =
-                seen.iter().find(|(name, other, _)| *name == inner.hcl && other.as_ref() == Some(&label.text))
-        {
-            let detail = format!(
-                "Only one {} block named {:?} is allowed. Another was defined at {}.",
-                inner.hcl,
-                label.text,
-                self.file.name_span(*before)
-            );
-            let problem = Problem::new(block.head, format!("Duplicate {} {:?} block", inner.hcl, label.text), detail);
-            return self.note(problem);
-        }
-        let key =
-            if inner.count == Count::Keyed { block.labels.first().map(|label| label.text.clone()) } else { label };
-        seen.push((inner.hcl, key.clone(), block.head));
         let field = match inner.content {
             Content::Schema(schema) => {
                 let mut child = self.block(schema, block, scope);
@@ -250,7 +237,10 @@ impl Decoder<'_, '_> {
                 match inner.count {
                     Count::One => Field::One(child),
                     Count::Many | Count::OnePerLabel => Field::Many(vec![child]),
-                    Count::Keyed => Field::Keyed(vec![(key.unwrap_or_default(), child)]),
+                    Count::Keyed => {
+                        let key = block.labels.first().map(|label| label.text.clone());
+                        Field::Keyed(vec![(key.unwrap_or_default(), child)])
+                    }
                 }
             }
             Content::TextMap => Field::Plain(Json::Object(self.text_map(block.body, scope))),
@@ -269,7 +259,7 @@ impl Decoder<'_, '_> {
     fn duplicate(&self, inner: &Inner, block: &Instance<'_>, before: Span) -> Problem {
         let place = self.file.name_span(before);
         let name = inner.hcl;
-        if let (Count::OnePerLabel, Some(label)) = (inner.count, block.labels.first()) {
+        if let (Count::OnePerLabel | Count::Keyed, Some(label)) = (inner.count, block.labels.first()) {
             let detail = format!("Only one {name} {} block is allowed. Another was defined at {place}.", label.text);
             return Problem::new(block.head, format!("Duplicate {name} {:?} block", label.text), detail);
         }

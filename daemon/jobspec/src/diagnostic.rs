@@ -167,16 +167,22 @@ impl Problem {
     }
 }
 
+/// More known names than this are not compared.
+const CANDIDATES: usize = 200;
+
 /// The known name that a misspelt one probably means: at most two edits away, and not a wholly different word.
 pub(crate) fn nearest<'n>(wrong: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     if wrong.len() > 64 {
         return None;
     }
-    let distance = |name: &str| strsim::osa_distance(&wrong.to_lowercase(), name);
+    let wrong = wrong.to_lowercase();
+    let length = wrong.chars().count();
     known
         .into_iter()
-        .map(|name| (distance(name), name))
-        .filter(|(edits, name)| *edits <= 2 && *edits < name.chars().count().min(wrong.chars().count()).max(1))
+        .take(CANDIDATES)
+        .filter(|name| name.len() <= 64)
+        .map(|name| (strsim::osa_distance(&wrong, name), name))
+        .filter(|(edits, name)| *edits <= 2 && *edits < name.chars().count().min(length).max(1))
         .min()
         .map(|(_, name)| name)
 }

@@ -87,6 +87,8 @@ fn blocks(
             result
         }),
         NodeKind::Object(_) => {
+            // The label is what tells this block from its like.
+            let kind_span = labels.first().map_or(kind_span, |label| label.span);
             let body = body(node, content)?;
             items.push(Item::Block(Block {
                 kind: kind.to_owned(),

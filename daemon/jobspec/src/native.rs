@@ -19,10 +19,11 @@ use crate::tree::{
 };
 
 /// Summaries of errors that no HCL1 file has: such a file is meant to be HCL2.
-pub(crate) const ONLY_HCL2: [&str; 5] = [
+pub(crate) const ONLY_HCL2: [&str; 6] = [
     "Attribute redefined",
     "Duplicate object key",
     "Nesting too deep",
+    "Object too large",
     "Unclosed template directive",
     "Unexpected template directive",
 ];

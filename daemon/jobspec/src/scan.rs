@@ -8,6 +8,9 @@ use crate::source::Span;
 
 pub(crate) const UNCLOSED_BLOCK: &str = "Unclosed configuration block";
 
+/// Lines and items of one object: the parser compares each key with all before it.
+const OBJECT_LIMIT: usize = 4_000;
+
 /// Brackets, strings and templates inside each other.
 const DEPTH_LIMIT: usize = 120;
 
@@ -17,6 +20,10 @@ enum Opened {
     Brace {
         line_start: usize,
         first: usize,
+    },
+    /// `{` of an object, with how many items it may still have.
+    Object {
+        left: usize,
     },
     Parenthesis,
     Bracket,
@@ -36,6 +43,8 @@ struct Scanner<'a> {
     open: Vec<(Opened, usize)>,
     /// Directives (`%{ if }`, `%{ for }`) that wait for their end: how many things were open, the word, where it is.
     directives: Vec<(usize, &'static str, usize)>,
+    /// The last byte of code that was not blank: it tells a block's brace from an object's.
+    last: u8,
     /// A block whose closing brace looks like that of another: where it opened and where it was closed.
     suspect: Option<(usize, usize)>,
     /// The line that was looked at last: where it begins, its first word, and up to where newlines were looked for.
@@ -54,6 +63,7 @@ pub(crate) fn scan(source: &str) -> Outcome<()> {
         at: 0,
         open: Vec::new(),
         directives: Vec::new(),
+        last: b'\n',
         suspect: None,
         line: (0, blank_end(source.as_bytes(), 0), 0),
     }
@@ -107,14 +117,39 @@ impl Scanner<'_> {
             },
             b'"' => self.push(Opened::Quote, 1)?,
             b'<' if self.peek(1) == b'<' => self.heredoc_start()?,
+            b'{' if self.begins_object() => self.push(Opened::Object { left: OBJECT_LIMIT }, 1)?,
             b'{' => {
                 let (line_start, first) = self.line();
                 self.push(Opened::Brace { line_start, first }, 1)?;
+            }
+            b',' | b'\n' => {
+                self.count_item()?;
+                self.at += 1;
             }
             b'(' => self.push(Opened::Parenthesis, 1)?,
             b'[' => self.push(Opened::Bracket, 1)?,
             b'}' | b')' | b']' => self.close(byte)?,
             _ => self.at += 1,
+        }
+        if !byte.is_ascii_whitespace() {
+            self.last = byte;
+        }
+        Ok(())
+    }
+
+    /// Only what stands in a block and follows a name or label is a block.
+    fn begins_object(&self) -> bool {
+        let in_block = matches!(self.open.last(), None | Some((Opened::Brace { .. }, _)));
+        !in_block || matches!(self.last, b'=' | b'?' | b':' | b'&' | b'|' | b'<' | b'>' | b'!')
+    }
+
+    fn count_item(&mut self) -> Outcome<()> {
+        if let Some((Opened::Object { left }, at)) = self.open.last_mut() {
+            if *left == 0 {
+                let detail = format!("An object that is written out may have {OBJECT_LIMIT} lines or items.");
+                return Err(Problem::new(Span::new(*at, *at + 1), "Object too large", detail));
+            }
+            *left -= 1;
         }
         Ok(())
     }
@@ -139,7 +174,7 @@ impl Scanner<'_> {
                     self.suspect = Some((*first, self.at));
                 }
             }
-            (Some((Opened::Template, _)), b'}')
+            (Some((Opened::Template | Opened::Object { .. }, _)), b'}')
             | (Some((Opened::Parenthesis, _)), b')')
             | (Some((Opened::Bracket, _)), b']') => {}
             (None, _) => {
@@ -319,6 +354,10 @@ impl Scanner<'_> {
                 "Unclosed bracket",
                 "There is no closing bracket for this list before the end of the file.",
             ),
+            Opened::Object { .. } => {
+                let detail = "There is no closing brace for this object before the end of the file.";
+                Problem::new(Span::new(at, at + 1), "Unclosed object", detail)
+            }
             Opened::Brace { .. } => {
                 let detail = "There is no closing brace for this block before the end of the file.";
                 let problem = Problem::new(Span::new(at, at + 1), UNCLOSED_BLOCK, detail);

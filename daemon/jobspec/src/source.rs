@@ -33,7 +33,40 @@ impl From<std::ops::Range<usize>> for Span {
 pub struct File<'a> {
     pub name: &'a str,
     pub text: &'a str,
-    lines: OnceCell<Vec<u32>>,
+    lines: OnceCell<Lines>,
+}
+
+struct Lines {
+    starts: Vec<u32>,
+    /// In lines that are very long: places on the way, with their columns. A whole file may be one line.
+    marks: Vec<(u32, u32)>,
+}
+
+/// How far apart the places on the way are, and how long a line must be to have some, in bytes.
+const MARK: usize = 2_048;
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        let mut lines = Self { starts: Vec::new(), marks: Vec::new() };
+        let mut start = 0;
+        for line in text.split_inclusive('\n') {
+            lines.starts.push(start as u32);
+            if line.len() > MARK {
+                let mut next = MARK;
+                for (column, (at, _)) in line.grapheme_indices(true).enumerate() {
+                    if at >= next {
+                        lines.marks.push(((start + at) as u32, column as u32));
+                        next = at + MARK;
+                    }
+                }
+            }
+            start += line.len();
+        }
+        if text.is_empty() || text.ends_with('\n') {
+            lines.starts.push(start as u32);
+        }
+        lines
+    }
 }
 
 impl<'a> File<'a> {
@@ -41,24 +74,28 @@ impl<'a> File<'a> {
         Self { name, text, lines: OnceCell::new() }
     }
 
-    fn lines(&self) -> &[u32] {
-        self.lines.get_or_init(|| {
-            let after = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at as u32 + 1);
-            std::iter::once(0).chain(after).collect()
-        })
+    fn lines(&self) -> &Lines {
+        self.lines.get_or_init(|| Lines::of(self.text))
     }
 
     /// Line and column of a byte offset.
     pub fn place(&self, offset: u32) -> (usize, usize) {
         let offset = self.floor(offset);
-        let line = self.lines().partition_point(|start| *start as usize <= offset);
-        let start = self.lines().get(line.wrapping_sub(1)).map_or(0, |start| *start as usize);
-        (line, self.text.get(start..offset).unwrap_or_default().graphemes(true).count() + 1)
+        let Lines { starts, marks } = self.lines();
+        let line = starts.partition_point(|start| *start as usize <= offset);
+        let start = starts.get(line.wrapping_sub(1)).map_or(0, |start| *start as usize);
+        let mark =
+            marks.partition_point(|(at, _)| *at as usize <= offset).checked_sub(1).and_then(|index| marks.get(index));
+        let (from, before) = match mark {
+            Some((at, column)) if *at as usize > start => (*at as usize, *column as usize),
+            _ => (start, 0),
+        };
+        (line, before + self.text.get(from..offset).unwrap_or_default().graphemes(true).count() + 1)
     }
 
     /// The text of a line, without its end.
     pub fn line(&self, line: usize) -> &'a str {
-        let start = self.lines().get(line.wrapping_sub(1)).map_or(0, |start| *start as usize);
+        let start = self.lines().starts.get(line.wrapping_sub(1)).map_or(0, |start| *start as usize);
         let rest = self.text.get(start..).unwrap_or_default();
         rest.split('\n').next().unwrap_or_default().trim_end_matches('\r')
     }

@@ -94,7 +94,7 @@ fn bcrypt(a: &Arguments<'_>) -> Answer {
         return Err(Failure::Argument(1, format!("crypto/bcrypt: cost {cost} is outside allowed range (4,31)")));
     };
     // A cost of 10 takes about 50 ms: what would take minutes is refused.
-    a.spend(1 << (cost + 13).min(63))?;
+    a.spend(1 << (cost + 14).min(63))?;
     let parts =
         bcrypt::hash_with_salt(text.as_bytes(), cost, random(a)).map_err(|error| Failure::Call(error.to_string()))?;
     Ok(Value::text(parts.format_for_version(bcrypt::Version::TwoA)))

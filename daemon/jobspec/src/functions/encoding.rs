@@ -1,6 +1,6 @@
 //! Functions that write and read other formats: base64, JSON, CSV, URLs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -106,8 +106,9 @@ fn csvdecode(a: &Arguments<'_>) -> Answer {
     let mut reader = csv::ReaderBuilder::new().has_headers(true).from_reader(text.as_bytes());
     let headers = reader.headers().map_err(fail)?.clone();
     let names: Vec<Arc<str>> = headers.iter().map(Arc::from).collect();
-    if let Some(twice) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
-        return Err(Failure::Argument(0, format!("duplicate column name {:?}", twice.1)));
+    let mut known = BTreeSet::new();
+    if let Some(twice) = names.iter().find(|name| !known.insert(*name)) {
+        return Err(Failure::Argument(0, format!("duplicate column name {twice:?}")));
     }
     let mut rows = Vec::new();
     for record in reader.records() {

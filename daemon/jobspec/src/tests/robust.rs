@@ -96,6 +96,20 @@ fn small_files_cannot_name_enormous_values() {
 
 #[test]
 fn long_lines_and_many_blocks_are_read_in_one_pass() {
+    let object = format!(
+        "job \"j\" {{\n  meta = {{\n{}  }}\n}}\n",
+        (0..100_000).map(|n| format!("    k{n} = 1\n")).collect::<String>()
+    );
+    assert_eq!(job(&object).unwrap_err().0[0].summary, "Object too large");
+    let volumes: String = (0..60_000).map(|n| format!("\"v{n}\": {{\"type\": \"host\"}},")).collect();
+    let line =
+        format!("{{\"job\": {{\"j\": {{\"group\": {{\"g\": {{\"volume\": {{{volumes} \"last\": {{}}}}}}}}}}}}}}");
+    let parsed = job(&line).unwrap();
+    assert_eq!(parsed.places["TaskGroups[0].Volumes[last]"], (1, line.find("\"last\"").unwrap() + 1));
+    let wide =
+        format!("job \"j\" {{ {} task \"t\" {{ }} }}", "meta { a = \"é\" } ".replace("é", &"é日".repeat(50_000)));
+    let parsed = job(&wide).unwrap();
+    assert_eq!(parsed.places["TaskGroups[0]"], (1, wide.chars().count() - 13));
     let braces = format!("job \"j\" {{\n  meta {{\n    a = [{}]\n  }}\n}}\n", "{}, ".repeat(50_000));
     assert!(job(&braces).is_err(), "a list is no text");
     let env: String = (0..20_000).map(|n| format!("      V{n} = \"${{NOMAD_ALLOC_ID}}-{n}\"\n")).collect();
