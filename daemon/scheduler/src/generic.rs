@@ -47,6 +47,7 @@ pub(crate) fn process(state: &State, fleet: &mut Fleet, report: &mut Report<'_>,
         now: context.now,
         evaluation: evaluation.id,
         deployment: current,
+        latest,
         node: &node,
         job_of: &job_of,
     };

@@ -220,11 +220,21 @@ pub fn is_live(allocation: &Allocation) -> bool {
 const UNSEEN: u16 = 0;
 const CANDIDATE: u16 = 1;
 
-/// A reason that takes nodes out, and whether it is feasibility (filtered) or resources (exhausted).
+/// A reason that takes nodes out.
 #[derive(Debug)]
 struct Out {
     text: String,
-    filtered: bool,
+    kind: OutKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OutKind {
+    /// The node may not run the group.
+    Filtered,
+    /// Other allocations of the job are in the way.
+    Distinct,
+    /// Something of the node is used up.
+    Exhausted,
 }
 
 /// The placements of one group.
@@ -300,7 +310,7 @@ impl<'a, 'b> Run<'a, 'b> {
                 None => {
                     let Some(entry) = placer.fleet.classes().get(class) else { continue };
                     let known = match feasible::class_verdict(ask, &entry.sample) {
-                        Err(reason) => (self.reason(reason, true), 0.0, 0),
+                        Err(reason) => (self.reason(reason, OutKind::Filtered), 0.0, 0),
                         Ok(()) => {
                             let affinity = if unique_affinity { 0.0 } else { affinity_of(ask, &entry.sample) };
                             let tuple = if unique_spread { 0 } else { self.index.spreads.tuple(&entry.sample) };
@@ -321,7 +331,7 @@ impl<'a, 'b> Run<'a, 'b> {
                 let Some(node) = placer.fleet.node(number) else { continue };
                 if per_node {
                     if let Err(reason) = feasible::node_verdict(ask, node) {
-                        let reason = self.reason(reason, true);
+                        let reason = self.reason(reason, OutKind::Filtered);
                         self.stand(number, reason);
                         continue;
                     }
@@ -353,8 +363,18 @@ impl<'a, 'b> Run<'a, 'b> {
         match self.standing.get(row as usize) {
             Some(&UNSEEN) | None => false,
             Some(&CANDIDATE) => true,
-            Some(&reason) => self.reasons.get(usize::from(reason) - 2).is_some_and(|out| !out.filtered),
+            Some(&reason) => self.out_kind(reason) == Some(OutKind::Exhausted),
         }
+    }
+
+    /// Whether a row could run the group, were no other allocation there.
+    pub fn is_suitable(&self, row: u32) -> bool {
+        let standing = self.standing.get(row as usize).copied().unwrap_or(UNSEEN);
+        self.is_feasible(row) || self.out_kind(standing) == Some(OutKind::Distinct)
+    }
+
+    fn out_kind(&self, standing: u16) -> Option<OutKind> {
+        usize::from(standing).checked_sub(2).and_then(|at| self.reasons.get(at)).map(|out| out.kind)
     }
 
     /// The rows that only lack resources.
@@ -368,10 +388,10 @@ impl<'a, 'b> Run<'a, 'b> {
         }
     }
 
-    fn reason(&mut self, text: impl Into<String> + AsRef<str>, filtered: bool) -> u16 {
-        let known = self.reasons.iter().position(|out| out.text == text.as_ref() && out.filtered == filtered);
+    fn reason(&mut self, text: impl Into<String> + AsRef<str>, kind: OutKind) -> u16 {
+        let known = self.reasons.iter().position(|out| out.kind == kind && out.text == text.as_ref());
         let at = known.unwrap_or_else(|| {
-            self.reasons.push(Out { text: text.into(), filtered });
+            self.reasons.push(Out { text: text.into(), kind });
             self.reasons.len() - 1
         });
         u16::try_from(at + 2).unwrap_or(u16::MAX)
@@ -386,7 +406,7 @@ impl<'a, 'b> Run<'a, 'b> {
             None => false,
         };
         if taken {
-            let reason = self.reason("distinct_hosts", true);
+            let reason = self.reason("distinct_hosts", OutKind::Distinct);
             self.stand(row, reason);
             return None;
         }
@@ -395,7 +415,7 @@ impl<'a, 'b> Run<'a, 'b> {
             _ => self.ask.amount,
         };
         if let Some(dimension) = found.misfit(amount) {
-            let reason = self.reason(dimension, false);
+            let reason = self.reason(dimension, OutKind::Exhausted);
             self.stand(row, reason);
             return None;
         }
@@ -415,7 +435,7 @@ impl<'a, 'b> Run<'a, 'b> {
 
     /// Scores a row anew and puts it where it belongs.
     pub fn update(&mut self, placer: &Placer<'_>, row: u32) {
-        if !self.is_feasible(row) && !self.is_out_by_hosts(row) {
+        if !self.is_suitable(row) {
             return;
         }
         self.index.remove(row);
@@ -424,12 +444,6 @@ impl<'a, 'b> Run<'a, 'b> {
             let tuple = get(&self.tuples, row);
             self.index.put(row, tuple, scores, sum);
         }
-    }
-
-    fn is_out_by_hosts(&self, row: u32) -> bool {
-        let standing = self.standing.get(row as usize).copied().unwrap_or(UNSEEN);
-        let reason = usize::from(standing).checked_sub(2).and_then(|at| self.reasons.get(at));
-        reason.is_some_and(|out| out.text == "distinct_hosts")
     }
 
     /// Stops an allocation (of whatever job) for the placements to come.
@@ -548,21 +562,21 @@ impl<'a, 'b> Run<'a, 'b> {
         let node = placer.fleet.node(row)?.clone();
         if !self.properties.is_empty() {
             if let Err(reason) = self.properties.check(&node) {
-                let reason = self.reason(reason, true);
+                let reason = self.reason(reason, OutKind::Distinct);
                 self.out(row, reason);
                 self.property_parked.push(row);
                 return None;
             }
         }
         if !feasible::has_own_volumes(self.ask, &node, request.index) {
-            let reason = self.reason("missing compatible host volumes", true);
+            let reason = self.reason("missing compatible host volumes", OutKind::Filtered);
             self.out(row, reason);
             return None;
         }
         match placer.offer(self.ask, row) {
             Ok(resources) => Some(resources),
             Err(dimension) => {
-                let reason = self.reason(dimension, false);
+                let reason = self.reason(dimension, OutKind::Exhausted);
                 self.out(row, reason);
                 None
             }
@@ -670,7 +684,7 @@ impl<'a, 'b> Run<'a, 'b> {
         for ((standing, class), count) in counts {
             let Some(out) = self.reasons.get(usize::from(standing) - 2) else { continue };
             let node_class = placer.fleet.classes().get(class as usize).map_or("", |class| &class.sample.node_class);
-            let (total, reasons, classes) = if out.filtered {
+            let (total, reasons, classes) = if out.kind != OutKind::Exhausted {
                 (&mut metric.nodes_filtered, &mut metric.constraint_filtered, &mut metric.class_filtered)
             } else {
                 (&mut metric.nodes_exhausted, &mut metric.dimension_exhausted, &mut metric.class_exhausted)

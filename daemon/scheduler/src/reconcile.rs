@@ -50,6 +50,8 @@ pub struct Situation<'a> {
     pub evaluation: EvaluationId,
     /// The deployment of this version, if there is one.
     pub deployment: Option<&'a Deployment>,
+    /// The newest deployment of the job, over or not.
+    pub latest: Option<&'a Deployment>,
     /// Nodes by id.
     pub node: &'a dyn Fn(NodeId) -> Option<Arc<Node>>,
     /// The job as an allocation was made from it.
@@ -60,6 +62,13 @@ impl Situation<'_> {
     /// Whether the job is gone or shall stop.
     pub fn is_stopped(&self) -> bool {
         self.job.is_none_or(|job| job.stop)
+    }
+    /// Whether this version had a deployment of a group before; it gets no second one.
+    pub fn was_deployed(&self, group: &str) -> bool {
+        let of_version = |found: &&Deployment| {
+            self.job.is_some_and(|job| found.job_version == job.version && found.job_create_index == job.create_index)
+        };
+        self.latest.filter(of_version).is_some_and(|found| found.task_groups.contains_key(group))
     }
     /// Whether an allocation is of the version that is wanted.
     pub fn is_current(&self, allocation: &Allocation) -> bool {

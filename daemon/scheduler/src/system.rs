@@ -43,6 +43,7 @@ pub(crate) fn process(state: &State, fleet: &mut Fleet, report: &mut Report<'_>,
         now: context.now,
         evaluation: evaluation.id,
         deployment: current,
+        latest,
         node: &node,
         job_of: &job_of,
     };
@@ -70,7 +71,12 @@ pub(crate) fn process(state: &State, fleet: &mut Fleet, report: &mut Report<'_>,
             report.plan.deployment_updates.push(deployment::success(found.id));
         }
     }
-    if let Some(made) = made {
+    if let Some(mut made) = made {
+        // No node can run any of it: then it is done, and nobody would look again to say so.
+        if current.is_none() && made.task_groups.values().all(|state| state.desired_total == 0) {
+            made.status = nomadd_model::DeploymentStatus::Successful;
+            made.status_description = deployment::text::SUCCESSFUL.to_owned();
+        }
         report.deployment_id = made.id;
         if current.is_none_or(|found| *found != made) {
             report.plan.deployment = Some(made);
@@ -247,7 +253,7 @@ impl SystemGroup<'_, '_, '_> {
         // An update on a node that no longer fits is a plain stop.
         let (mut update, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut sorted.destructive)
             .into_iter()
-            .partition(|allocation| self.placer.fleet.find(allocation.node_id).is_some_and(|row| run.is_feasible(row)));
+            .partition(|allocation| self.placer.fleet.find(allocation.node_id).is_some_and(|row| run.is_suitable(row)));
         for allocation in &gone {
             run.stop(self.placer, allocation);
             self.report.plan.stops.push(stop(allocation, reason::NOT_NEEDED));
@@ -371,8 +377,7 @@ impl SystemGroup<'_, '_, '_> {
         let job = self.ask.job;
         let name = &self.ask.group.name;
         let Some(update) = strategy(self.ask.group).filter(|_| job.kind == JobType::System) else { return };
-        let known = situation.deployment.is_some_and(|found| found.task_groups.contains_key(name));
-        if !known && (!sorted.had_version || updates || !sorted.in_place.is_empty()) {
+        if !situation.was_deployed(name) && (!sorted.had_version || updates || !sorted.in_place.is_empty()) {
             let state: DeploymentState = deployment::state_for(update, total as i64);
             let made = made.get_or_insert_with(|| {
                 new_deployment(DeploymentId(self.ids.id()), job, self.report.evaluation.priority, context)

@@ -90,7 +90,7 @@ impl Reconciler<'_, '_> {
         let delayed = self.lose(&lost);
 
         let mut names = Names::new([&untainted, &migrate, &rescheduled.now, &lost]);
-        self.stop_surplus(&mut untainted, &mut migrate, &mut names);
+        self.stop_surplus(&mut untainted, &mut migrate, &mut rescheduled.now, &mut names);
         let destructive = self.update(&untainted);
 
         let canarying = deployment::is_canarying(self.situation, &self.group.name);
@@ -302,16 +302,18 @@ impl Reconciler<'_, '_> {
         delayed
     }
 
-    /// Stops what is more than the count: migrating ones first, then the highest names.
-    fn stop_surplus(&mut self, untainted: &mut Set, migrate: &mut Set, names: &mut Names) {
-        let counted = untainted.values().filter(|allocation| !is_replaced(allocation)).count() + migrate.len();
+    /// Stops what is more than the count: what failed first, then migrating ones, then the highest names.
+    fn stop_surplus(&mut self, untainted: &mut Set, migrate: &mut Set, due: &mut Set, names: &mut Names) {
+        let counted =
+            untainted.values().filter(|allocation| !is_replaced(allocation)).count() + migrate.len() + due.len();
         let mut surplus = counted.saturating_sub(self.count());
         if self.count() == 0 {
-            surplus = untainted.len() + migrate.len();
+            surplus = untainted.len() + migrate.len() + due.len();
         }
         if surplus == 0 {
             return;
         }
+        surplus -= self.stop_by(due, names, surplus, |_| true);
         let highest = Names::new([&*migrate]).take_highest(surplus);
         surplus -= self.stop_by(migrate, names, surplus, |allocation| highest.contains(&index_of(allocation)));
         let mut stoppable: Set =
@@ -466,8 +468,7 @@ impl Reconciler<'_, '_> {
             return;
         }
         let Some(update) = strategy(self.group) else { return };
-        let known = self.situation.deployment.is_some_and(|found| found.task_groups.contains_key(&self.group.name));
-        if !known {
+        if !self.situation.was_deployed(&self.group.name) {
             self.result.deployment = Some(deployment::state_for(update, total as i64));
         }
     }
