@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use nomadd_model::{
     Allocation, AllocationId, AllocationPreemption, AllocationStop, Eligibility, InPlaceUpdate, Job, Node, NodeId,
-    NodeStatus, Placement, PlacementBatch, Plan, PlanResult, Text,
+    NodeStatus, Placement, Plan, PlanResult,
 };
 
 use super::Applier;
+use super::placements::Wanted;
 use crate::command::PlanResults;
 use crate::key::JobKey;
 use crate::response::Response;
@@ -26,14 +27,6 @@ enum Standing {
     Over,
     /// The job, or its allocations, have moved on since: nothing of the plan holds.
     Stale,
-}
-
-/// A placement with what it needs.
-struct Wanted<'p> {
-    batch: &'p PlacementBatch,
-    placement: &'p Placement,
-    group: Text,
-    holds: Arc<Footprint>,
 }
 
 /// What a plan wants of one node.
@@ -81,7 +74,7 @@ impl Applier<'_> {
             Standing::Current(job) => Some(job),
             Standing::Over => None,
             Standing::Stale => {
-                result.rejected = placements(plan).map(|(_, placement)| placement.id).collect();
+                result.rejected = placements(plan).map(|placement| placement.id).collect();
                 result.refresh_index = self.index;
                 return result;
             }
@@ -109,21 +102,15 @@ impl Applier<'_> {
 
     /// The placements that make sense at all; the others are rejected.
     fn wanted<'p>(&self, plan: &'p Plan, job: Option<&Job>, rejected: &mut Vec<AllocationId>) -> Vec<Wanted<'p>> {
-        let mut seen = BTreeSet::new();
-        let mut wanted = Vec::new();
+        let mut wanted: Vec<Wanted<'p>> = Vec::new();
         for batch in &plan.placements {
             let group = job.and_then(|job| job.group(&batch.task_group));
             let common = group.map(|group| Arc::new(Footprint::of_group(&batch.resources, group)));
             for placement in &batch.placements {
-                let known = self.state.allocations.contains_key(&placement.id);
-                let (Some(group), Some(common), false) = (group, &common, known || placement.id.is_none()) else {
+                let (Some(group), Some(common), true) = (group, &common, placement.id.is_some()) else {
                     rejected.push(placement.id);
                     continue;
                 };
-                if !seen.insert(placement.id) {
-                    rejected.push(placement.id);
-                    continue;
-                }
                 let holds = match &placement.resources {
                     Some(own) => Arc::new(Footprint::of_group(own, group)),
                     None => common.clone(),
@@ -131,6 +118,19 @@ impl Applier<'_> {
                 wanted.push(Wanted { batch, placement, group: group.name.clone(), holds });
             }
         }
+        // In key order the tables are read and written with less effort; which of two that have one id stays is settled
+        // by their order in the plan.
+        wanted.sort_by_key(|wanted| wanted.placement.id);
+        let mut before = AllocationId::NONE;
+        wanted.retain(|wanted| {
+            let id = wanted.placement.id;
+            let again = before == id || self.state.allocations.contains_key(&id);
+            before = id;
+            if again {
+                rejected.push(id);
+            }
+            !again
+        });
         wanted
     }
 
@@ -280,15 +280,12 @@ impl Applier<'_> {
             }
         }
         if let Some(job) = job {
-            for one in wanted {
-                if rejected.contains(&one.placement.node_id) {
-                    result.rejected.push(one.placement.id);
-                    continue;
-                }
-                self.place(plan, job, &one.group, one.batch, one.placement, &one.holds);
-                result.placed += 1;
-                changed = true;
-            }
+            let (dropped, placed): (Vec<_>, Vec<_>) =
+                wanted.iter().partition(|one| rejected.contains(&one.placement.node_id));
+            result.rejected.extend(dropped.iter().map(|one| one.placement.id));
+            result.placed = placed.len() as u64;
+            changed |= !placed.is_empty();
+            self.place_all(plan, key, job, &placed);
         }
         for update in &plan.deployment_updates {
             self.update_deployment(update);
@@ -306,6 +303,6 @@ fn wanted_still(allocation: &Allocation) -> bool {
     super::allocations::is_live(allocation)
 }
 
-fn placements(plan: &Plan) -> impl Iterator<Item = (&PlacementBatch, &Placement)> {
-    plan.placements.iter().flat_map(|batch| batch.placements.iter().map(move |placement| (batch, placement)))
+fn placements(plan: &Plan) -> impl Iterator<Item = &Placement> {
+    plan.placements.iter().flat_map(|batch| &batch.placements)
 }

@@ -58,7 +58,13 @@ pub(crate) fn forget_all(record: &mut JobRecord) {
 
 /// Notes that an allocation refers to a version.
 pub(crate) fn pin(record: &mut JobRecord, create_index: u64, version: u64) {
-    record.pins.entry((create_index, version)).or_insert_with(Pin::default).allocations += 1;
+    pin_many(record, create_index, version, 1);
+}
+
+/// Notes that allocations refer to a version.
+pub(crate) fn pin_many(record: &mut JobRecord, create_index: u64, version: u64, count: u32) {
+    let pin = record.pins.entry((create_index, version)).or_insert_with(Pin::default);
+    pin.allocations = pin.allocations.saturating_add(count);
 }
 
 /// Notes that an allocation no longer refers to a version.

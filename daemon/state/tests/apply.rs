@@ -1,0 +1,513 @@
+//! What apply does with jobs, plans, client updates and deployments, as a story each.
+//!
+//! The rules are those of the compatible behaviour: job state, fit check, deployments. Properties are in `properties.rs`.
+
+use std::sync::Arc;
+
+use nomadd_model::*;
+use nomadd_state::*;
+
+const NODE: NodeId = NodeId([1; 16]);
+
+/// A state with the clock and index that a log would bring.
+struct Cluster {
+    state: State,
+    index: u64,
+}
+
+impl Cluster {
+    /// One ready node with 1,000 MHz, 1,000 MB and three cores.
+    fn new() -> Self {
+        let mut cluster = Self { state: State::new(), index: 10 };
+        cluster.add_node(NODE);
+        cluster
+    }
+    fn apply(&mut self, command: Command) -> Applied {
+        self.index += 1;
+        let applied = self.state.apply(self.index, Time(self.index as i64 * 1_000), command);
+        assert_eq!(self.state.verify(), Vec::<String>::new());
+        applied
+    }
+    fn add_node(&mut self, id: NodeId) {
+        let mut node = Node { id, name: "n1".into(), status: NodeStatus::Ready, ..Node::default() };
+        node.node_resources.cpu.cpu_shares = 1000;
+        node.node_resources.cpu.reservable_cpu_cores = vec![0, 1, 2];
+        node.node_resources.memory.memory_mb = 1000;
+        node.node_resources.disk.disk_mb = 1000;
+        self.apply(Command::NodeRegister(NodeRegister { node: Arc::new(node), ..NodeRegister::default() }));
+    }
+    fn register(&mut self, count: i64) -> Applied {
+        self.register_with(|job| job.task_groups[0].count = count)
+    }
+    fn register_with(&mut self, change: impl FnOnce(&mut Job)) -> Applied {
+        let group = TaskGroup {
+            name: "web".into(),
+            tasks: vec![Task { name: "server".into(), ..Task::default() }],
+            ..TaskGroup::default()
+        };
+        let mut job = Job { id: "j".into(), namespace: "default".into(), task_groups: vec![group], ..Job::default() };
+        change(&mut job);
+        self.apply(Command::JobRegister(JobRegister { job: Arc::new(job), ..JobRegister::default() }))
+    }
+    fn job(&self) -> Arc<Job> {
+        self.state.job("default", "j").unwrap().clone()
+    }
+    /// A plan of the current job that places allocations of the given sizes in MHz.
+    fn plan(&self, placements: &[(u8, i64)]) -> Plan {
+        let job = self.job();
+        let placements = placements
+            .iter()
+            .map(|(id, cpu)| Placement {
+                id: allocation(*id),
+                node_id: NODE,
+                index: u64::from(*id),
+                resources: Some(Arc::new(resources(*cpu, |_| {}))),
+                ..Placement::default()
+            })
+            .collect();
+        Plan {
+            eval_id: EvaluationId([7; 16]),
+            namespace: "default".into(),
+            job_id: "j".into(),
+            job_version: job.version,
+            job_create_index: job.create_index,
+            snapshot_index: self.state.index(),
+            placements: vec![PlacementBatch { task_group: "web".into(), placements, ..PlacementBatch::default() }],
+            ..Plan::default()
+        }
+    }
+    fn commit(&mut self, plan: Plan) -> PlanResult {
+        let applied = self.apply(Command::PlanResults(PlanResults { plans: vec![plan], evaluations: vec![] }));
+        match applied.response {
+            Response::Plans(mut results) => results.remove(0),
+            other => panic!("{other:?}"),
+        }
+    }
+    fn place(&mut self, placements: &[(u8, i64)]) -> PlanResult {
+        self.commit(self.plan(placements))
+    }
+    fn client(&mut self, id: u8, client_status: ClientStatus) {
+        self.client_with(id, client_status, None);
+    }
+    fn client_with(&mut self, id: u8, client_status: ClientStatus, healthy: Option<bool>) {
+        let update = AllocationClientUpdate {
+            id: allocation(id),
+            client_status,
+            deployment_status: Some(AllocDeploymentStatus { healthy, ..AllocDeploymentStatus::default() }),
+            ..AllocationClientUpdate::default()
+        };
+        self.apply(Command::AllocationClientUpdate(AllocationClientUpdates {
+            updates: vec![update],
+            evaluations: vec![],
+        }));
+    }
+    fn evaluate(&mut self, status: EvaluationStatus, queued: i64) -> Applied {
+        self.apply(Command::EvaluationUpsert(EvaluationUpsert { evaluations: vec![evaluation(7, status, queued)] }))
+    }
+    fn allocation(&self, id: u8) -> &Arc<Allocation> {
+        self.state.allocation(allocation(id)).unwrap()
+    }
+    fn used(&self) -> i64 {
+        self.state.node_usage(NODE).unwrap().cpu_shares
+    }
+}
+
+fn allocation(id: u8) -> AllocationId {
+    AllocationId([id; 16])
+}
+fn evaluation(id: u8, status: EvaluationStatus, queued: i64) -> Evaluation {
+    Evaluation {
+        id: EvaluationId([id; 16]),
+        namespace: "default".into(),
+        job_id: "j".into(),
+        status,
+        queued_allocations: [("web".into(), queued)].into(),
+        ..Evaluation::default()
+    }
+}
+fn resources(cpu: i64, change: impl FnOnce(&mut AllocatedResources)) -> AllocatedResources {
+    let mut resources = AllocatedResources::default();
+    let cpu = AllocatedCpuResources { cpu_shares: cpu, reserved_cores: Vec::new() };
+    resources.tasks.insert("server".into(), AllocatedTaskResources { cpu, ..AllocatedTaskResources::default() });
+    change(&mut resources);
+    resources
+}
+fn stop(id: u8) -> AllocationStop {
+    AllocationStop { id: allocation(id), desired_status: DesiredStatus::Stop, ..AllocationStop::default() }
+}
+
+#[test]
+fn a_plan_is_committed_as_far_as_its_nodes_have_room() {
+    let mut cluster = Cluster::new();
+    let other = NodeId([2; 16]);
+    cluster.add_node(other);
+    cluster.register(3);
+    assert_eq!(cluster.place(&[(1, 600)]).refresh_index, 0);
+    let mut plan = cluster.plan(&[(2, 500), (3, 100)]);
+    plan.placements[0].placements[1].node_id = other;
+    let result = cluster.commit(plan);
+    assert_eq!((result.placed, &result.rejected_nodes, &result.rejected), (1, &vec![NODE], &vec![allocation(2)]));
+    assert_eq!(result.refresh_index, cluster.index);
+    assert_eq!(cluster.used(), 600);
+    assert_eq!(cluster.allocation(3).name, "j.web[3]");
+    assert_eq!(cluster.allocation(3).node_name, "n1");
+
+    let mut all = cluster.plan(&[(4, 500), (5, 100)]);
+    all.all_at_once = true;
+    all.placements[0].placements[1].node_id = other;
+    assert_eq!(cluster.commit(all).placed, 0);
+    assert!(cluster.state.allocation(allocation(5)).is_none());
+}
+
+#[test]
+fn cores_ports_and_devices_are_given_once() {
+    for (taken, collides) in [
+        (resources(1, |all| all.tasks.get_mut("server").unwrap().cpu.reserved_cores = vec![1]), true),
+        (resources(1, |all| all.tasks.get_mut("server").unwrap().cpu.reserved_cores = vec![7]), true),
+        (
+            resources(1, |all| {
+                all.shared.ports = vec![PortMapping { value: 80, host_ip: "10.0.0.1".into(), ..PortMapping::default() }]
+            }),
+            true,
+        ),
+        (resources(1, |_| {}), false),
+    ] {
+        let mut cluster = Cluster::new();
+        cluster.register(2);
+        let mut plan = cluster.plan(&[(1, 1), (2, 1)]);
+        for placement in &mut plan.placements[0].placements {
+            placement.resources = Some(Arc::new(taken.clone()));
+        }
+        assert_eq!(cluster.commit(plan).placed, if collides { 0 } else { 2 }, "{taken:?}");
+    }
+}
+
+#[test]
+fn a_stopped_allocation_holds_its_room_until_its_client_is_done_or_a_successor_takes_it() {
+    let mut cluster = Cluster::new();
+    cluster.register(1);
+    cluster.place(&[(1, 800)]);
+    cluster.client(1, ClientStatus::Running);
+    let mut stopping = cluster.plan(&[]);
+    stopping.stops = vec![stop(1)];
+    cluster.commit(stopping);
+    assert_eq!(cluster.place(&[(2, 800)]).placed, 0, "the first one may still run");
+    cluster.client(1, ClientStatus::Complete);
+    assert_eq!(cluster.used(), 0);
+    assert_eq!(cluster.place(&[(2, 800)]).placed, 1);
+
+    // A destructive update on a full node: the successor takes the room, the client starts it when the first has ended.
+    let mut update = cluster.plan(&[(3, 900)]);
+    update.stops = vec![stop(2)];
+    update.placements[0].placements[0].previous = allocation(2);
+    assert_eq!(cluster.commit(update).placed, 1);
+    assert_eq!(cluster.used(), 900);
+    assert_eq!(cluster.allocation(2).next_allocation, allocation(3));
+    cluster.client(2, ClientStatus::Complete);
+    assert_eq!(cluster.used(), 900, "what was handed over is not given back again");
+}
+
+#[test]
+fn plans_of_an_older_job_or_an_older_state_are_dropped_whole() {
+    let mut cluster = Cluster::new();
+    cluster.register(1);
+    let old = cluster.plan(&[(1, 10)]);
+    cluster.register(2);
+    let result = cluster.commit(old);
+    assert_eq!((result.placed, result.rejected.len(), result.refresh_index), (0, 1, cluster.index));
+
+    let (first, second) = (cluster.plan(&[(1, 10)]), cluster.plan(&[(2, 10)]));
+    assert_eq!(cluster.commit(first).placed, 1);
+    assert_eq!(cluster.commit(second).placed, 0, "it has not seen what the first one placed");
+    cluster.apply(Command::JobDeregister(JobDeregister {
+        namespace: "default".into(),
+        id: "j".into(),
+        ..JobDeregister::default()
+    }));
+    assert_eq!(cluster.place(&[(3, 10)]).placed, 0, "the job is stopped");
+}
+
+#[test]
+fn nodes_that_are_down_ineligible_or_draining_get_nothing() {
+    let eligibility = Command::NodeEligibility(NodeEligibilitySet {
+        id: NODE,
+        eligibility: Eligibility::Ineligible,
+        ..NodeEligibilitySet::default()
+    });
+    let down = Command::NodeStatus(NodeStatusSet { id: NODE, status: NodeStatus::Down, ..NodeStatusSet::default() });
+    let drain = Command::NodeDrain(NodeDrainSet {
+        id: NODE,
+        strategy: Some(DrainStrategy::default()),
+        ..NodeDrainSet::default()
+    });
+    let gone = Command::NodeDeregister(NodeDeregister { ids: vec![NODE], evaluations: vec![] });
+    for command in [eligibility, down, drain, gone] {
+        let mut cluster = Cluster::new();
+        cluster.register(1);
+        cluster.apply(command.clone());
+        assert_eq!(cluster.place(&[(1, 10)]).rejected_nodes, vec![NODE], "{command:?}");
+    }
+}
+
+#[test]
+fn a_preempted_allocation_makes_room_for_the_one_that_evicts_it() {
+    let mut cluster = Cluster::new();
+    cluster.register(1);
+    cluster.place(&[(1, 800)]);
+    let mut plan = cluster.plan(&[(2, 900)]);
+    plan.placements[0].placements[0].preempted = vec![allocation(1)];
+    plan.preemptions = vec![AllocationPreemption { id: allocation(1), by: allocation(2) }];
+    assert_eq!(cluster.commit(plan).placed, 1);
+    let evicted = cluster.allocation(1);
+    assert_eq!(evicted.desired_status, DesiredStatus::Evict);
+    assert_eq!(evicted.desired_description, format!("Preempted by alloc ID {}", allocation(2)).as_str());
+    assert_eq!(evicted.preempted_by_allocation, allocation(2));
+    assert_eq!(cluster.used(), 900);
+}
+
+#[test]
+fn the_same_specification_makes_no_version_and_another_does() {
+    let mut cluster = Cluster::new();
+    let first = cluster.register(1);
+    assert!(matches!(first.response, Response::Job { version: 0, changed: true, .. }), "{:?}", first.response);
+    let created = cluster.index;
+    let again = cluster.register_with(|job| {
+        job.task_groups[0].count = 1;
+        job.submit_time = 99;
+    });
+    assert!(matches!(again.response, Response::Job { version: 0, changed: false, .. }), "{:?}", again.response);
+    assert_eq!(cluster.state.table_index(Table::Jobs), created, "nothing was written");
+    cluster.register(2);
+    let job = cluster.job();
+    assert_eq!((job.version, job.create_index, job.job_modify_index), (1, created, cluster.index));
+    let refused = |wanted| {
+        Command::JobRegister(JobRegister { job: job.clone(), enforce_index: Some(wanted), ..JobRegister::default() })
+    };
+    for (wanted, text) in [
+        (0, "Enforcing job modify index 0: job already exists".to_owned()),
+        (5, format!("Enforcing job modify index 5: job exists with conflicting job modify index: {}", cluster.index)),
+    ] {
+        let applied = cluster.apply(refused(wanted));
+        assert_eq!(applied.response.refused().unwrap().to_string(), text);
+        assert!(applied.changes.is_empty() && applied.events.is_empty());
+    }
+}
+
+#[test]
+fn six_versions_are_kept_and_the_newest_stable_one_and_tagged_ones_stay() {
+    let mut cluster = Cluster::new();
+    cluster.register(0);
+    cluster.place(&[(1, 10)]);
+    cluster.apply(Command::JobStability(JobStability {
+        namespace: "default".into(),
+        id: "j".into(),
+        version: 1,
+        stable: true,
+    }));
+    for count in 1..=9 {
+        cluster.register(count);
+        if count == 1 {
+            cluster.apply(Command::JobStability(JobStability {
+                namespace: "default".into(),
+                id: "j".into(),
+                version: 1,
+                stable: true,
+            }));
+        }
+        if count == 3 {
+            cluster.apply(Command::JobVersionTag(JobVersionTagSet {
+                namespace: "default".into(),
+                id: "j".into(),
+                version: 3,
+                tag: Some(spec::JobVersionTag { name: "good".into(), ..Default::default() }),
+                name: "".into(),
+            }));
+        }
+    }
+    let versions: Vec<u64> = cluster.state.job_versions("default", "j").map(|job| job.version).collect();
+    assert_eq!(versions, [9, 8, 7, 6, 5, 3, 1]);
+    assert!(cluster.state.job_version("default", "j", 2).is_none());
+    let of_first = cluster.state.job_of(cluster.allocation(1)).unwrap();
+    assert_eq!(of_first.version, 0, "an allocation keeps its version readable");
+    let taken = cluster.apply(Command::JobVersionTag(JobVersionTagSet {
+        namespace: "default".into(),
+        id: "j".into(),
+        version: 9,
+        tag: Some(spec::JobVersionTag { name: "good".into(), ..Default::default() }),
+        name: "".into(),
+    }));
+    assert!(matches!(taken.response.refused(), Some(Refused::TagTaken { .. })));
+}
+
+#[test]
+fn the_status_of_a_job_follows_its_evaluations_and_allocations() {
+    let mut cluster = Cluster::new();
+    let status = |cluster: &Cluster| cluster.job().status;
+    cluster.register(1);
+    assert_eq!(status(&cluster), JobStatus::Pending);
+    cluster.evaluate(EvaluationStatus::Pending, 1);
+    cluster.place(&[(1, 10)]);
+    assert_eq!(status(&cluster), JobStatus::Running);
+    cluster.evaluate(EvaluationStatus::Complete, 0);
+    cluster.client(1, ClientStatus::Running);
+    let spec_index = cluster.job().job_modify_index;
+    cluster.client(1, ClientStatus::Complete);
+    assert_eq!(status(&cluster), JobStatus::Dead);
+    assert_eq!(cluster.job().job_modify_index, spec_index);
+    assert_eq!(cluster.job().modify_index, cluster.index);
+    cluster.evaluate(EvaluationStatus::Pending, 0);
+    assert_eq!(status(&cluster), JobStatus::Pending);
+    cluster.evaluate(EvaluationStatus::Complete, 0);
+    let purge = JobDeregister { namespace: "default".into(), id: "j".into(), purge: true, ..JobDeregister::default() };
+    cluster.apply(Command::JobDeregister(purge));
+    assert!(cluster.state.job("default", "j").is_none());
+    assert!(cluster.state.job_of(cluster.allocation(1)).is_some());
+    cluster.apply(Command::EvaluationDelete(EvaluationDelete {
+        evaluations: vec![EvaluationId([7; 16])],
+        allocations: vec![allocation(1)],
+    }));
+    assert_eq!(cluster.state.allocations_by_job("default", "j").count(), 0);
+    cluster.register(1);
+    assert_eq!((cluster.job().version, cluster.job().create_index), (0, cluster.index));
+}
+
+#[test]
+fn summaries_count_as_allocations_change() {
+    let mut cluster = Cluster::new();
+    cluster.register(2);
+    cluster.evaluate(EvaluationStatus::Pending, 2);
+    let counts = |cluster: &Cluster| cluster.state.job_summary("default", "j").unwrap().summary["web"].clone();
+    assert_eq!(counts(&cluster).queued, 2);
+    cluster.place(&[(1, 10), (2, 10)]);
+    assert_eq!((counts(&cluster).queued, counts(&cluster).starting), (0, 2));
+    cluster.client(1, ClientStatus::Running);
+    cluster.client(2, ClientStatus::Failed);
+    let now = counts(&cluster);
+    assert_eq!((now.starting, now.running, now.failed), (0, 1, 1));
+    cluster.client(1, ClientStatus::Complete);
+    cluster
+        .apply(Command::EvaluationDelete(EvaluationDelete { evaluations: vec![], allocations: vec![allocation(2)] }));
+    let now = counts(&cluster);
+    assert_eq!((now.running, now.complete, now.failed), (0, 1, 1), "what ended stays counted");
+}
+
+#[test]
+fn a_deployment_counts_health_and_success_makes_the_version_stable() {
+    let mut cluster = Cluster::new();
+    cluster.register(2);
+    let id = DeploymentId([5; 16]);
+    let group = DeploymentState { desired_total: 2, progress_deadline: Duration(500), ..DeploymentState::default() };
+    let job = cluster.job();
+    let mut plan = cluster.plan(&[(1, 10), (2, 10)]);
+    plan.deployment = Some(Deployment {
+        id,
+        namespace: "default".into(),
+        job_id: "j".into(),
+        job_create_index: job.create_index,
+        task_groups: [("web".into(), group)].into(),
+        ..Deployment::default()
+    });
+    for placement in &mut plan.placements[0].placements {
+        placement.deployment_id = id;
+    }
+    cluster.commit(plan);
+    let placed_at = cluster.index as i64 * 1_000;
+    let state = |cluster: &Cluster| cluster.state.deployment(id).unwrap().task_groups["web"].clone();
+    assert_eq!((state(&cluster).placed_allocs, state(&cluster).require_progress_by), (2, Time(placed_at + 500)));
+    cluster.client_with(1, ClientStatus::Running, Some(true));
+    let healthy_at = cluster.index as i64 * 1_000;
+    assert_eq!((state(&cluster).healthy_allocs, state(&cluster).require_progress_by), (1, Time(healthy_at + 500)));
+    cluster.client_with(2, ClientStatus::Running, Some(false));
+    cluster.client_with(2, ClientStatus::Running, Some(true));
+    assert_eq!((state(&cluster).healthy_allocs, state(&cluster).unhealthy_allocs), (2, 0));
+    let end = |status| {
+        let update = DeploymentStatusUpdate { deployment_id: id, status, description: "done".into() };
+        Command::DeploymentStatus(DeploymentStatusSet { update, ..DeploymentStatusSet::default() })
+    };
+    assert!(!cluster.job().stable);
+    cluster.apply(end(DeploymentStatus::Successful));
+    assert!(cluster.job().stable);
+    assert!(cluster.apply(end(DeploymentStatus::Failed)).response.refused().is_some(), "what has ended stays so");
+    assert_eq!(cluster.state.latest_deployment("default", "j").unwrap().status, DeploymentStatus::Successful);
+}
+
+#[test]
+fn a_successful_evaluation_cancels_the_blocked_ones_of_its_job() {
+    let mut cluster = Cluster::new();
+    cluster.register(1);
+    let blocked = evaluation(8, EvaluationStatus::Blocked, 1);
+    cluster.apply(Command::EvaluationUpsert(EvaluationUpsert { evaluations: vec![blocked] }));
+    let applied = cluster.evaluate(EvaluationStatus::Complete, 0);
+    let canceled = cluster.state.evaluation(EvaluationId([8; 16])).unwrap();
+    assert_eq!(canceled.status, EvaluationStatus::Canceled);
+    assert!(applied.changes.contains(&WatchKey::Evaluation(EvaluationId([8; 16]))));
+    assert_eq!(applied.events.len(), 2);
+    assert_eq!(cluster.job().status, JobStatus::Dead, "it had its evaluation and got nothing");
+}
+
+#[test]
+fn a_lost_allocation_whose_client_comes_back_gets_no_room_again() {
+    let mut cluster = Cluster::new();
+    cluster.register(1);
+    cluster.place(&[(1, 800)]);
+    let mut plan = cluster.plan(&[]);
+    plan.stops = vec![AllocationStop { client_status: Some(ClientStatus::Lost), ..stop(1) }];
+    cluster.commit(plan);
+    assert_eq!(cluster.used(), 0);
+    cluster.place(&[(2, 900)]);
+    cluster.client(1, ClientStatus::Running);
+    assert_eq!(cluster.used(), 900);
+    assert_eq!(cluster.allocation(1).alloc_states.len(), 1);
+}
+
+#[test]
+fn a_node_keeps_its_secret_and_what_servers_said_of_it() {
+    let mut cluster = Cluster::new();
+    let id = NodeId([3; 16]);
+    let register = |secret: u8| {
+        let node = Arc::new(Node { id, status: NodeStatus::Ready, node_pool: "gpu".into(), ..Node::default() });
+        Command::NodeRegister(NodeRegister { node, secret: SecretId([secret; 16]), ..NodeRegister::default() })
+    };
+    cluster.apply(register(1));
+    assert!(cluster.state.node_pool("gpu").is_some(), "the pool is made by its first node");
+    assert!(cluster.state.node(id).unwrap().computed_class.starts_with("v1:"));
+    let drain = NodeDrainSet { id, strategy: Some(DrainStrategy::default()), ..NodeDrainSet::default() };
+    cluster.apply(Command::NodeDrain(drain));
+    assert_eq!(cluster.apply(register(2)).response, Response::Refused(Refused::NodeSecret));
+    cluster.apply(register(1));
+    let node = cluster.state.node(id).unwrap();
+    assert!(node.drain && node.scheduling_eligibility == Eligibility::Ineligible);
+    assert_eq!(node.events.len(), 1);
+    assert_eq!(cluster.state.nodes_by_prefix("0303").count(), 1);
+}
+
+#[test]
+fn an_entry_of_another_release_is_read_with_what_both_know() {
+    // `Stable` was not written (zero), and a field of a later release was.
+    let inner = std::collections::BTreeMap::from([("Namespace", "default"), ("ID", "j"), ("Later", "x")]);
+    let bytes = rmp_serde::to_vec_named(&std::collections::BTreeMap::from([("JobStability", inner)])).unwrap();
+    let expected = JobStability { namespace: "default".into(), id: "j".into(), ..JobStability::default() };
+    assert_eq!(Command::decode(&bytes).unwrap(), Command::JobStability(expected));
+}
+
+#[test]
+fn scaling_makes_a_version_only_when_the_count_differs() {
+    let mut cluster = Cluster::new();
+    cluster.register(2);
+    let scale = |count| {
+        Command::JobScale(JobScale {
+            namespace: "default".into(),
+            id: "j".into(),
+            group: "web".into(),
+            count,
+            ..JobScale::default()
+        })
+    };
+    cluster.apply(scale(Some(2)));
+    cluster.apply(scale(None));
+    assert_eq!(cluster.job().version, 0);
+    cluster.apply(scale(Some(5)));
+    assert_eq!((cluster.job().version, cluster.job().task_groups[0].count), (1, 5));
+    let (_, events) = cluster.state.scaling_events("default", "j").next().unwrap();
+    assert_eq!((events.len(), events[0].count, events[0].previous_count), (3, Some(5), 2));
+}
