@@ -52,9 +52,17 @@ pub(crate) fn parse_body(source: &str) -> Outcome<Body> {
 /// Reads an expression that stands alone. With `fixed` all spans are this one.
 pub(crate) fn parse_expression(source: &str, fixed: Option<Span>) -> Outcome<Expression> {
     let at = |problem| place(problem, fixed);
+    let source = source.trim();
     scan::scan(source).map_err(at)?;
-    let expression = parser::parse_expr(source.trim()).map_err(|error| at(syntax_problem(source.trim(), &error)))?;
-    Lower { source: source.trim(), fixed }.expression(&expression)
+    let expression = parser::parse_expr(source).map_err(|error| {
+        let mut problem = syntax_problem(source, &error);
+        if problem.summary == "Invalid syntax" || problem.summary == MISPLACED {
+            problem.summary = "Extra characters after expression".into();
+            problem.detail = "An expression was read, but what follows does not belong to it.".to_owned();
+        }
+        at(problem)
+    })?;
+    Lower { source, fixed }.expression(&expression)
 }
 
 /// Reads a text that may contain `${…}`, such as a string of a JSON file.

@@ -370,6 +370,11 @@ fn a_job_in_json_means_the_same() {
         }]}
     }"#;
     assert_eq!(job(hcl).unwrap().job, job(json).unwrap().job);
+    let free =
+        job("{\"job\": {\"j\": {\"task\": {\"t\": {\"config\": {\"labels\": {\"a\": \"b\"}, \"list\": [1, {}]}}}}}}")
+            .unwrap();
+    let json = serde_json::to_value(&free.job).unwrap();
+    assert_eq!(json["TaskGroups"][0]["Tasks"][0]["Config"], json!({ "labels": { "a": "b" }, "list": [1, {}] }));
     let error = job("{\"job\": {\"j\": {\n  \"grup\": 1}}}").unwrap_err();
     assert_eq!((error.0[0].line, error.0[0].column), (2, 3));
     assert!(error.to_string().contains("Did you mean"), "{error}");
@@ -423,4 +428,23 @@ fn a_job_in_the_apis_json_is_read_bare_or_wrapped() {
     for text in ["job \"x\" {}", "[]", "{\"Job\": 5}", "{\"Priority\": \"x\"}", ""] {
         assert!(crate::parse_json_job(text).is_err(), "{text}");
     }
+}
+
+#[test]
+fn values_and_variable_files_can_stand_alone() {
+    let value = |text| crate::expression::parse_value(Source { name: "v", text }).map_err(|errors| errors.headlines());
+    assert_eq!(value(" [1 + 1, upper(\"a\"), { b = null }] "), Ok(json!([2, "A", { "b": null }])));
+    assert_eq!(
+        value("1 +").unwrap_err(),
+        "v:1,2-3: Extra characters after expression; An expression was read, but what follows does not belong to it."
+    );
+    assert!(value("x.y").unwrap_err().contains("Variables may not be used here"));
+    let file =
+        |text| crate::expression::parse_variable_file(Source { name: "v", text }).map_err(|errors| errors.headlines());
+    assert_eq!(file("a = 1\nb = [\"x\"]\n").unwrap()["b"], json!(["x"]));
+    assert_eq!(file("{\"a\": {\"b\": \"x\"}}").unwrap()["a"], json!({ "b": "x" }));
+    assert_eq!(
+        file("a {\n}\n").unwrap_err(),
+        "v:1,1-2: Unexpected \"a\" block; Blocks are not allowed here: a file of variables has lines of the form name = value."
+    );
 }
