@@ -20,6 +20,7 @@ mod log;
 mod machine;
 mod membership;
 mod network;
+mod prompt;
 mod room;
 mod snapshots;
 mod space;

@@ -26,6 +26,9 @@ use record::StoredEntry;
 pub use segments::LogError;
 use segments::{Change, Found, Position, Readable, Segments};
 
+/// Entries nearer to each other than this, in bytes, are read together.
+const RUN: u32 = 64 << 10;
+
 /// The log; a clone is the same one.
 #[derive(Clone, Debug)]
 pub(crate) struct Log(Arc<Shared>);
@@ -186,6 +189,10 @@ impl Log {
     pub(crate) fn last(&self) -> Option<LogId> {
         locked(&self.0.view).last
     }
+    /// The durable entries of a range, for those who apply them before openraft runs.
+    pub(crate) fn entries(&self, range: Range<u64>) -> io::Result<Vec<Entry>> {
+        self.read(range)
+    }
     /// Entries above this index stay on the disk whatever openraft purges: an older snapshot needs them.
     pub(crate) fn keep_after(&self, index: u64) {
         self.0.removable.store(index, Ordering::Relaxed);
@@ -231,26 +238,36 @@ impl Log {
             return Ok(entries);
         }
         let mut read = Vec::with_capacity(wanted.len() + entries.len());
-        for (index, position) in wanted {
-            let file = files.get(&position.segment).ok_or(io::ErrorKind::NotFound)?;
-            read.push(read_one(file, index, position)?);
+        // Neighbours are read in one go.
+        let near = |a: &(u64, Position), b: &(u64, Position)| {
+            a.1.segment == b.1.segment && b.1.offset - a.1.offset < RUN && b.1.length < RUN
+        };
+        for run in wanted.chunk_by(near).flat_map(|run| run.chunks(256)) {
+            let (Some((_, first)), Some((_, last))) = (run.first(), run.last()) else { continue };
+            let file = files.get(&first.segment).ok_or(io::ErrorKind::NotFound)?;
+            let mut bytes = vec![0; (last.offset + last.length - first.offset) as usize];
+            let there = file.file.read_at(&mut bytes, first.offset.into())?;
+            bytes.truncate(there);
+            for (index, position) in run {
+                let start = (position.offset - first.offset) as usize;
+                let record = bytes.get(start..).unwrap_or_default();
+                read.push(read_one(file, *index, *position, record)?);
+            }
         }
         read.append(&mut entries);
         Ok(read)
     }
 }
 
-fn read_one(file: &Readable, index: u64, position: Position) -> io::Result<Entry> {
-    let mut bytes = vec![0; position.length as usize];
-    let read = file.file.read_at(&mut bytes, position.offset.into())?;
+fn read_one(file: &Readable, index: u64, position: Position, bytes: &[u8]) -> io::Result<Entry> {
     let damaged = |reason: String| {
         let (path, offset) = (file.path.clone(), position.offset.into());
         io::Error::other(LogError::Damaged { path, offset, reason })
     };
-    let record = frame::record(bytes.get(..read).unwrap_or_default(), file.salt)
+    let record = frame::record(bytes, file.salt)
         .filter(|record| record.kind == record::ENTRY)
         .ok_or_else(|| damaged(format!("entry {index} does not have its checksum")))?;
-    let entry = record::read_entry(record.body(&bytes)).map_err(damaged)?;
+    let entry = record::read_entry(record.body(bytes)).map_err(damaged)?;
     if entry.log_id.index != index {
         return Err(damaged(format!("entry {} stands where entry {index} belongs", entry.log_id.index)));
     }

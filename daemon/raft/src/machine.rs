@@ -112,6 +112,11 @@ impl Machine {
             gone()
         })?
     }
+    /// Applies entries that nobody waits for.
+    pub(crate) async fn replay(&self, entries: Vec<Entry>) -> io::Result<()> {
+        let entries = entries.into_iter().map(|entry| (entry, None)).collect();
+        self.ask(|done| Work::Apply { entries, done }).await
+    }
     /// Puts another state in the place of the one that is there.
     pub(crate) async fn install(&self, applied: Applied) -> io::Result<()> {
         self.ask(|done| Work::Install { applied: Box::new(applied), done }).await

@@ -31,6 +31,9 @@ use crate::types::{Types, log_id};
 /// A single voter becomes leader within a few disk writes; longer means that something is broken.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// So many entries are applied at a time before openraft runs.
+const REPLAY: u64 = 1024;
+
 pub(crate) type Consensus = openraft::Raft<Types, Machine>;
 
 /// The running consensus.
@@ -218,15 +221,25 @@ impl Room {
         };
         let fresh = opened.fresh && before == 0;
         let single = fresh || only_voter(&membership, self.shared.id);
-        if single {
-            log.commit_all();
-        }
-        let config = Arc::new(self.consensus_config(single)?);
-        let built = Consensus::build(self.shared.id, config, Network, log.clone(), self.machine.clone()).await;
         let halted = |error: String| match published.halted.get() {
             Some(reason) => OpenError::Halted(Arc::clone(reason)),
             None => OpenError::Start(error),
         };
+        if single {
+            // What is in the log of the only voter is committed. openraft would apply it in small steps.
+            log.commit_all();
+            let end = log.last().map_or(0, |id| id.index + 1);
+            while published.count() < end {
+                let start = published.count();
+                let entries = log.entries(start..end.min(start + REPLAY)).map_err(|error| halted(error.to_string()))?;
+                if entries.is_empty() {
+                    return Err(OpenError::Start(format!("log entry {start} is not there")));
+                }
+                self.machine.replay(entries).await.map_err(|error| halted(error.to_string()))?;
+            }
+        }
+        let config = Arc::new(self.consensus_config(single)?);
+        let built = Consensus::build(self.shared.id, config, Network, log.clone(), self.machine.clone()).await;
         let raft = built.map_err(|error| halted(error.to_string()))?;
         raft.run();
         if fresh {

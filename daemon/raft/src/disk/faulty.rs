@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{Disk, DiskFile, Open};
@@ -18,6 +18,8 @@ pub struct Faults {
     pub free: AtomicU64,
     /// Syncs that succeeded.
     pub syncs: AtomicU64,
+    /// Held for writing, it holds up every sync.
+    pub gate: RwLock<()>,
 }
 
 impl Default for Faults {
@@ -27,12 +29,14 @@ impl Default for Faults {
             fail_write: AtomicBool::new(false),
             free: AtomicU64::new(u64::MAX),
             syncs: AtomicU64::new(0),
+            gate: RwLock::new(()),
         }
     }
 }
 
 impl Faults {
     fn sync(&self) -> io::Result<()> {
+        let _open = self.gate.read();
         if self.fail_sync.load(Ordering::SeqCst) {
             return Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()));
         }

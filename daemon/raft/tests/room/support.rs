@@ -1,10 +1,12 @@
 //! What the tests of the room share: a folder of their own, a small configuration, commands that leave a trace.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nomadd_model::Namespace;
+use nomadd_raft::disk::{Faults, FaultyDisk, RealDisk};
 use nomadd_raft::{Config, Durability, Raft, Server};
 use nomadd_runtime::Runtime;
 use nomadd_state::{Command, NamespaceUpsert};
@@ -35,14 +37,30 @@ impl Drop for Folder {
 }
 
 pub fn config(folder: &Folder) -> Config {
+    config_at(&folder.0)
+}
+
+pub fn config_at(folder: &Path) -> Config {
     let server = Server { name: "test.global".into(), address: "127.0.0.1:4647".into() };
-    let mut config = Config::new(folder.0.clone(), server, Durability::Sync, Runtime::real(2));
+    let mut config = Config::new(folder.to_owned(), server, Durability::Sync, Runtime::real(2));
     config.limits.free = 0;
     config
 }
 
+/// A configuration whose disk fails when it is told to.
+pub fn faulty(folder: &Folder) -> (Config, Arc<Faults>) {
+    let faults = Arc::new(Faults::default());
+    let mut config = config(folder);
+    config.disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk::default()), Arc::clone(&faults)));
+    (config, faults)
+}
+
 pub fn upsert(name: &str) -> Command {
-    let namespace = Namespace { name: name.into(), ..Namespace::default() };
+    described(name, "")
+}
+
+pub fn described(name: &str, description: &str) -> Command {
+    let namespace = Namespace { name: name.into(), description: description.into(), ..Namespace::default() };
     Command::NamespaceUpsert(NamespaceUpsert { namespaces: vec![namespace] })
 }
 
