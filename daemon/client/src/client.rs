@@ -12,7 +12,7 @@ use nomadd_supervisor::{Direct, Supervisor, TaskHandleId};
 use tokio::sync::{oneshot, watch};
 
 use crate::allocation::runner::{self, Origin, Runner};
-use crate::allocation::shared::{Message, RequestError, Shared};
+use crate::allocation::shared::{Message, Occasion, RequestError, Shared};
 use crate::config::ClientConfig;
 use crate::context::{Context, Parts};
 use crate::fingerprint;
@@ -160,6 +160,18 @@ impl Client {
         self.ask(id, message, RequestError::NotRunning).await
     }
 
+    /// Ends every allocation and removes its files: the end of `agent -dev`, which leaves nothing behind.
+    pub async fn end_everything(&self) {
+        let all: Vec<Arc<Shared>> = self.0.lock().values().cloned().collect();
+        for shared in &all {
+            self.0.remove(shared.id).await;
+        }
+        for shared in all {
+            // The runner drops its end when it has ended its tasks and removed its files.
+            shared.runner.closed().await;
+        }
+    }
+
     async fn ask(
         &self,
         id: AllocationId,
@@ -189,8 +201,9 @@ impl Inner {
     pub async fn apply(self: &Arc<Self>, message: NodeAllocations) {
         let NodeAllocations { index: _, full, changed, removed } = message;
         let listed: BTreeSet<AllocationId> = changed.iter().map(|assigned| assigned.allocation.id).collect();
+        let occasion = if full { Occasion::Resync } else { Occasion::Change };
         for assigned in changed {
-            self.assign(assigned).await;
+            self.assign(assigned, occasion).await;
         }
         let mut gone = removed;
         if full {
@@ -201,12 +214,12 @@ impl Inner {
         }
     }
 
-    async fn assign(self: &Arc<Self>, assigned: AssignedAllocation) {
+    async fn assign(self: &Arc<Self>, assigned: AssignedAllocation, occasion: Occasion) {
         let id = assigned.allocation.id;
         let known = self.lock().get(&id).cloned();
         if let Some(shared) = known {
             // A runner that is over has nothing more to do.
-            drop(shared.runner.send(Message::Assigned(Box::new(assigned))).await);
+            drop(shared.runner.send(Message::Assigned(Box::new(assigned), occasion)).await);
             return;
         }
         if assigned.allocation.client_status.is_terminal() {

@@ -20,7 +20,9 @@ pub struct AllocationDirectory {
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// The task's name cannot be a directory's.
-    #[error("the task name {0:?} cannot be used: it is the name of a directory that the allocation needs, or no name for one")]
+    #[error(
+        "the task name {0:?} cannot be used: it is the name of a directory that the allocation needs, or no name for one"
+    )]
     TaskName(String),
     /// The system refuses.
     #[error("cannot {what} {}", path.display())]

@@ -192,7 +192,8 @@ fn meta(variables: &mut BTreeMap<String, String>, meta: &BTreeMap<String, String
 fn port_variables(variables: &mut BTreeMap<String, String>, port: &PortMapping) {
     let PortMapping { host_ip, label, to, value } = port;
     let inside = if *to > 0 { *to } else { *value };
-    let address = |port: i64| if host_ip.contains(':') { format!("[{host_ip}]:{port}") } else { format!("{host_ip}:{port}") };
+    let address =
+        |port: i64| if host_ip.contains(':') { format!("[{host_ip}]:{port}") } else { format!("{host_ip}:{port}") };
     for (prefix, text) in [
         ("NOMAD_IP_", host_ip.to_string()),
         ("NOMAD_PORT_", inside.to_string()),
@@ -241,8 +242,7 @@ pub fn core_list(cores: &[u16]) -> String {
 
 /// Makes a name that shells take: only the prefixes that hold labels and keys of the job are changed.
 pub fn clean(name: &str) -> String {
-    const CLEANED: [&str; 5] =
-        ["NOMAD_ADDR_", "NOMAD_IP_", "NOMAD_PORT_", "NOMAD_HOST_PORT_", "NOMAD_META_"];
+    const CLEANED: [&str; 5] = ["NOMAD_ADDR_", "NOMAD_IP_", "NOMAD_PORT_", "NOMAD_HOST_PORT_", "NOMAD_META_"];
     if !CLEANED.iter().any(|prefix| name.starts_with(prefix)) {
         return name.to_owned();
     }
@@ -272,11 +272,8 @@ mod tests {
             meta: [("a".to_owned(), "job".to_owned()), ("b".to_owned(), "job".to_owned())].into(),
             ..Job::default()
         };
-        let group = TaskGroup {
-            name: "g".into(),
-            meta: [("b".to_owned(), "group".to_owned())].into(),
-            ..TaskGroup::default()
-        };
+        let group =
+            TaskGroup { name: "g".into(), meta: [("b".to_owned(), "group".to_owned())].into(), ..TaskGroup::default() };
         let mut task = Task { name: "t".into(), ..Task::default() };
         task.meta.insert("some-key".to_owned(), "v".to_owned());
         let mut resources = AllocatedResources::default();

@@ -39,6 +39,7 @@ impl Client {
         terminal: Option<TerminalSize>,
     ) -> Result<ExecSession, ExecError> {
         let shared = self.0.shared(id).map_err(|_| ExecError::UnknownAllocation(id))?;
+        shared.settled().await;
         let (assigned, handle, user) = {
             let view = shared.lock();
             let Some(definition) = view.task(task) else { return Err(ExecError::UnknownTask(task.to_owned())) };

@@ -56,12 +56,7 @@ pub enum FingerprintError {
 }
 
 /// The node, before it is registered.
-pub fn node(
-    config: &ClientConfig,
-    drivers: &Registry,
-    id: NodeId,
-    now: Time,
-) -> Result<Node, FingerprintError> {
+pub fn node(config: &ClientConfig, drivers: &Registry, id: NodeId, now: Time) -> Result<Node, FingerprintError> {
     let mut node = Node {
         id,
         datacenter: config.datacenter.as_str().into(),
@@ -74,6 +69,8 @@ pub fn node(
         ..Node::default()
     };
     node.meta = config.meta.iter().map(|(key, value)| (Text::from(key), Text::from(value))).collect();
+    // Job files of our time ask for it; the catalog itself is a room to come, which the job's warnings say.
+    set(&mut node, "nomad.service_discovery", true);
     for (name, value) in &config.attributes {
         set(&mut node, name, value);
     }

@@ -20,8 +20,8 @@ use crate::allocation::shared::Shared;
 use crate::client::Client;
 
 pub use follow::FileStream;
-pub use nomadd_supervisor::logs::Stream;
 pub use logs::LogStream;
+pub use nomadd_supervisor::logs::Stream;
 
 /// How many bytes are read at a time, and the most that a frame carries.
 pub const CHUNK: usize = 64 << 10;
@@ -156,9 +156,11 @@ impl Client {
 
 impl AllocationFiles {
     fn root(&self) -> confined::Root {
-        let tasks = self.shared.lock().group().map(|(_, group)| {
-            group.tasks.iter().map(|task| task.name.to_string()).collect::<Vec<_>>()
-        });
+        let tasks = self
+            .shared
+            .lock()
+            .group()
+            .map(|(_, group)| group.tasks.iter().map(|task| task.name.to_string()).collect::<Vec<_>>());
         confined::Root::new(self.shared.directory.root(), tasks.unwrap_or_default())
     }
 

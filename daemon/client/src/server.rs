@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nomadd_model::NodeStatus;
+use nomadd_rpc::connection::call;
 use nomadd_rpc::{
     Connection, Method, NodeAllocationUpdateRequest, NodeAllocationUpdateResponse, NodeAllocations,
     NodeAllocationsRequest, NodeHeartbeatRequest, NodeHeartbeatResponse, NodeRegisterRequest, NodeRegisterResponse,
     RpcError,
 };
-use nomadd_rpc::connection::call;
 use tokio::sync::watch;
 
 use crate::client::Inner;

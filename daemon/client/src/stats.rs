@@ -182,6 +182,7 @@ impl Client {
         task: Option<&str>,
     ) -> Result<AllocResourceUsage, RequestError> {
         let shared = self.0.shared(id)?;
+        shared.settled().await;
         let running: Vec<(Text, Handle, Option<Usage>)> = {
             let view = shared.lock();
             if let Some(task) = task.filter(|task| view.task(task).is_none()) {

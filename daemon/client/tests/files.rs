@@ -43,7 +43,10 @@ async fn files_are_listed_described_and_read() {
     assert_eq!(reader.next().await.unwrap().unwrap(), b"2345");
     assert!(reader.next().await.unwrap().is_none());
     let missing = files.stat("alloc/nope").await.unwrap_err().to_string();
-    assert_eq!(missing, format!("stat {}: no such file or directory", dir.path().join(format!("alloc/{id}/alloc/nope")).display()));
+    assert_eq!(
+        missing,
+        format!("stat {}: no such file or directory", dir.path().join(format!("alloc/{id}/alloc/nope")).display())
+    );
     assert!(matches!(files.list("alloc/logs/web.stdout.0").await, Err(FsError::NotDirectory(_))));
     assert!(matches!(files.read("alloc", 0, None).await, Err(FsError::Directory(_))));
     assert!(matches!(agent.client.files(AllocationId::NONE), Err(FsError::UnknownAllocation(_))));

@@ -38,11 +38,14 @@ async fn a_service_runs_until_servers_want_it_no_more() {
     server.stop(id);
     let update = server.wait_status(id, ClientStatus::Complete).await;
     let said = messages(&update, "web");
-    assert!(said.ends_with(&[
-        "Sent interrupt. Waiting 5s before force killing".to_owned(),
-        "Exit Code: 130, Signal: 2".to_owned(),
-        "Task successfully killed".to_owned(),
-    ]), "{said:?}");
+    assert!(
+        said.ends_with(&[
+            "Sent interrupt. Waiting 5s before force killing".to_owned(),
+            "Exit Code: 130, Signal: 2".to_owned(),
+            "Task successfully killed".to_owned(),
+        ]),
+        "{said:?}"
+    );
     agent.crash().await;
 }
 
@@ -117,7 +120,10 @@ async fn hooks_run_around_the_main_task() {
     let tasks = vec![
         hook("init", "prestart", false),
         hook("side", "prestart", true),
-        script("main", "echo main >> $NOMAD_ALLOC_DIR/order; until grep -q after $NOMAD_ALLOC_DIR/order; do sleep 0.01; done"),
+        script(
+            "main",
+            "echo main >> $NOMAD_ALLOC_DIR/order; until grep -q after $NOMAD_ALLOC_DIR/order; do sleep 0.01; done",
+        ),
         hook("after", "poststart", false),
         hook("cleanup", "poststop", false),
     ];
@@ -187,10 +193,8 @@ async fn an_unreachable_server_stops_nothing_and_hears_of_everything_later() {
     server.wait_status(batch, ClientStatus::Running).await;
     server.reachable(false);
     fs::write(&go, "").unwrap();
-    until("the end of the batch task", || {
-        agent.client.allocation_status(batch).unwrap() == ClientStatus::Complete
-    })
-    .await;
+    until("the end of the batch task", || agent.client.allocation_status(batch).unwrap() == ClientStatus::Complete)
+        .await;
     assert_eq!(agent.client.allocation_status(service).unwrap(), ClientStatus::Running);
     server.reachable(true);
     server.wait_status(batch, ClientStatus::Complete).await;

@@ -2,6 +2,7 @@
 //!
 //! Shared by the test files of this crate (`mod support;`); not a test itself.
 #![allow(dead_code, reason = "each test file uses a part")]
+#![expect(clippy::unwrap_used, reason = "tests fail where something is missing")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,9 +17,9 @@ use nomadd_model::{
     RestartPolicy, Task, TaskGroup, Text,
 };
 use nomadd_rpc::{
-    AllocationUpdate, AssignedAllocation, InProcess, Method, NodeAllocationUpdateRequest,
-    NodeAllocationUpdateResponse, NodeAllocations, NodeHeartbeatResponse, NodeRegisterRequest, NodeRegisterResponse,
-    RpcError, Service, decode, encode,
+    AllocationUpdate, AssignedAllocation, InProcess, Method, NodeAllocationUpdateRequest, NodeAllocationUpdateResponse,
+    NodeAllocations, NodeHeartbeatResponse, NodeRegisterRequest, NodeRegisterResponse, RpcError, Service, decode,
+    encode,
 };
 use nomadd_runtime::Runtime;
 use serde_json::json;

@@ -72,6 +72,8 @@ pub enum AllocationInput {
     Restart(Option<Text>),
     /// A task gets a signal; for the record.
     Signaled(Text, String),
+    /// Servers had lost sight of the node and see it again; for the record.
+    Reconnected,
     /// Time has passed.
     Tick,
 }
@@ -233,6 +235,7 @@ impl AllocationMachine {
                     task.event(TaskEvent::new(Kind::Signaling, now).with(detail::TASK_SIGNAL, signal));
                 }
             }
+            AllocationInput::Reconnected => self.tell_living(&TaskEvent::new(Kind::ClientReconnected, now)),
             AllocationInput::Tick => {
                 for name in self.names(|_, task| task.deadline().is_some_and(|deadline| deadline <= now)) {
                     self.task(&name, Input::Tick, now, seed, &mut actions);
@@ -418,8 +421,7 @@ impl AllocationMachine {
             Health::Unhealthy => false,
         };
         let canary = self.health.as_ref().is_some_and(|health| health.canary);
-        self.health =
-            Some(AllocDeploymentStatus { canary, healthy: Some(healthy), modify_index: 0, timestamp: now });
+        self.health = Some(AllocDeploymentStatus { canary, healthy: Some(healthy), modify_index: 0, timestamp: now });
         if healthy || self.cause == Cause::Unwanted {
             return;
         }

@@ -11,8 +11,10 @@ use nomadd_supervisor::{Adopted, ExitStatus, Handle, LossReason, TaskHandleId, s
 use tokio::sync::mpsc;
 
 use crate::allocation::launch;
-use crate::allocation::machine::{AllocationInput, AllocationMachine, GroupRules, StoredProgress, TaskAction, rules_of};
-use crate::allocation::shared::{Message, Reply, RequestError, Running, Shared, group_of};
+use crate::allocation::machine::{
+    AllocationInput, AllocationMachine, GroupRules, StoredProgress, TaskAction, rules_of,
+};
+use crate::allocation::shared::{Message, Occasion, Reply, RequestError, Running, Shared, group_of};
 use crate::allocation::task::{Action, Exit, Input, KillWish, Phase, StoredTask};
 use crate::context::Context;
 use crate::directory::AllocationDirectory;
@@ -86,8 +88,18 @@ impl Runner {
         let shared = Arc::new(Shared::new(directory, Arc::clone(&assigned), sender));
         let tasks = context.runtime.tasks.child();
         let (reported, kept, held, removal) = (None, None, Vec::new(), Removal::No);
-        let mut runner =
-            Self { context, shared: Arc::clone(&shared), machine, assigned, inbox, tasks, reported, kept, held, removal };
+        let mut runner = Self {
+            context,
+            shared: Arc::clone(&shared),
+            machine,
+            assigned,
+            inbox,
+            tasks,
+            reported,
+            kept,
+            held,
+            removal,
+        };
         runner.show();
         Ok((runner, shared))
     }
@@ -96,6 +108,7 @@ impl Runner {
     pub async fn run(mut self, origin: Origin) {
         match origin {
             Origin::Fresh => {
+                self.shared.settle();
                 if let Err(error) = self.prepare().await {
                     tracing::error!(id = %self.shared.id, error, "cannot add an allocation");
                     self.refuse(&error);
@@ -109,6 +122,7 @@ impl Runner {
             }
             Origin::Kept(progress) => {
                 self.adopt(&progress).await;
+                self.shared.settle();
                 self.input(AllocationInput::Begin);
             }
         }
@@ -169,7 +183,7 @@ impl Runner {
 
     fn message(&mut self, message: Message) {
         match message {
-            Message::Assigned(assigned) => self.assign(*assigned),
+            Message::Assigned(assigned, occasion) => self.assign(*assigned, occasion),
             Message::Started(task, handle, notes) => {
                 let at = handle.started_at();
                 self.shared.lock().running.insert(task.clone(), Running { handle, usage: None });
@@ -246,12 +260,20 @@ impl Runner {
     }
 
     /// Servers sent the allocation again: stop it, or take what changed in place.
-    fn assign(&mut self, mut assigned: AssignedAllocation) {
+    fn assign(&mut self, mut assigned: AssignedAllocation, occasion: Occasion) {
         if assigned.job.is_none() {
             assigned.job.clone_from(&self.assigned.job);
         }
         let changed = assigned.allocation.job_version != self.assigned.allocation.job_version
             || assigned.allocation.deployment_id != self.assigned.allocation.deployment_id;
+        let believed = assigned.allocation.client_status;
+        if occasion == Occasion::Resync && believed != self.machine.status().0 {
+            self.reported = None;
+        }
+        if believed == ClientStatus::Unknown {
+            self.input(AllocationInput::Reconnected);
+            self.reported = None;
+        }
         self.assigned = Arc::new(assigned);
         self.shared.lock().assigned = Arc::clone(&self.assigned);
         if self.assigned.allocation.desired_status.is_terminal() {
@@ -411,12 +433,17 @@ impl Runner {
         let urgency = match &self.reported {
             Some(reported) if *reported == update => return,
             Some(reported) if same_for_servers(reported, &update) => Urgency::Soon,
-            None if client_status == ClientStatus::Pending => Urgency::Soon,
+            None if client_status == ClientStatus::Pending && self.believed() == client_status => Urgency::Soon,
             _ => Urgency::Now,
         };
         let time = self.context.runtime.clock.now();
         self.context.updates.put(AllocationUpdate { time, ..update.clone() }, urgency);
         self.reported = Some(update);
+    }
+
+    /// What servers believed when they last sent the allocation.
+    fn believed(&self) -> ClientStatus {
+        self.assigned.allocation.client_status
     }
 
     /// Keeps on disk what changed.
@@ -459,7 +486,9 @@ impl Runner {
             let directory = self.context.store.executor(id, &task);
             self.context.supervisor.remove_leftovers(&TaskHandleId::new(id.to_string(), task), &directory).await;
         }
-        self.shared.lock().over = Some(self.context.runtime.clock.now());
+        let finished = self.machine.tasks().values().map(|task| task.state().finished_at).max();
+        let over = finished.filter(|time| time.0 > 0).unwrap_or_else(|| self.context.runtime.clock.now());
+        self.shared.lock().over = Some(over);
         if removed {
             remove(&self.context, &self.shared).await;
         }
@@ -512,7 +541,8 @@ fn group_rules(assigned: &AssignedAllocation) -> GroupRules {
 
 fn exit(status: ExitStatus) -> Exit {
     let ExitStatus { exit_code, signal, oom_killed, finished_at, error, log_bytes_lost, .. } = status;
-    let lost = (log_bytes_lost > 0).then(|| format!("{log_bytes_lost} bytes of output could not be written to the logs"));
+    let lost =
+        (log_bytes_lost > 0).then(|| format!("{log_bytes_lost} bytes of output could not be written to the logs"));
     let message = error.into_iter().chain(lost).collect::<Vec<_>>().join("; ");
     Exit { code: exit_code, signal, out_of_memory: oom_killed, message, at: finished_at }
 }

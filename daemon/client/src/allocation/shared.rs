@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use nomadd_model::{AllocationId, ClientStatus, Job, Task, TaskGroup, TaskState, Text, Time};
 use nomadd_rpc::AssignedAllocation;
 use nomadd_supervisor::{Handle, Usage};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::allocation::task::{Exit, StartFailure};
 use crate::directory::AllocationDirectory;
@@ -21,6 +21,7 @@ pub struct Shared {
     /// The way to its runner; closed when it is over.
     pub runner: mpsc::Sender<Message>,
     view: Mutex<View>,
+    settled: watch::Sender<bool>,
 }
 
 /// How an allocation is.
@@ -51,7 +52,7 @@ pub struct Running {
 #[derive(Debug)]
 pub enum Message {
     /// Servers assigned it (again).
-    Assigned(Box<AssignedAllocation>),
+    Assigned(Box<AssignedAllocation>, Occasion),
     /// A task runs.
     Started(Text, Handle, Vec<String>),
     /// A task did not start.
@@ -66,6 +67,15 @@ pub enum Message {
     OutOfContact,
     /// Servers no longer have it: end it and remove everything.
     Remove,
+}
+
+/// On what occasion servers sent an allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// It changed.
+    Change,
+    /// They sent everything: what they believe of it can be older than what the node last said.
+    Resync,
 }
 
 /// Where the answer goes.
@@ -99,7 +109,8 @@ pub enum RequestError {
 
 /// The form in which people know several errors.
 fn list(errors: &[(String, String)]) -> String {
-    let count = if errors.len() == 1 { "1 error occurred:".to_owned() } else { format!("{} errors occurred:", errors.len()) };
+    let count =
+        if errors.len() == 1 { "1 error occurred:".to_owned() } else { format!("{} errors occurred:", errors.len()) };
     let lines = errors.iter().map(|(task, error)| format!("\n\t* Failed to signal task: {task}, err: {error}"));
     format!("{count}{}", lines.collect::<String>())
 }
@@ -114,7 +125,16 @@ impl Shared {
         let (status, states, running) = (ClientStatus::Pending, BTreeMap::new(), BTreeMap::new());
         let id = assigned.allocation.id;
         let view = Mutex::new(View { assigned, status, states, running, over: None });
-        Self { id, directory, runner, view }
+        Self { id, directory, runner, view, settled: watch::Sender::new(false) }
+    }
+    /// Says that processes of an earlier agent were looked for.
+    pub fn settle(&self) {
+        self.settled.send_replace(true);
+    }
+    /// Waits until processes of an earlier agent were looked for: before that nobody knows what runs.
+    pub async fn settled(&self) {
+        let mut settled = self.settled.subscribe();
+        drop(settled.wait_for(|settled| *settled).await);
     }
     /// How it is, locked.
     pub fn lock(&self) -> MutexGuard<'_, View> {

@@ -629,8 +629,7 @@ mod tests {
     fn a_start_that_cannot_succeed_fails_the_task() {
         let mut task = TaskMachine::new(rules(), at(0));
         task.handle(Input::Begin, at(0), 0);
-        let failure =
-            StartFailure { step: Step::Driver, message: "no such file".to_owned(), retry: Retry::Useless };
+        let failure = StartFailure { step: Step::Driver, message: "no such file".to_owned(), retry: Retry::Useless };
         assert_eq!(task.handle(Input::StartFailed(failure), at(1), 0), None);
         assert!(task.has_failed());
         assert_eq!(messages(&task)[2..], ["no such file", "Error was unrecoverable"]);

@@ -28,7 +28,7 @@ pub fn fingerprint(node: &mut Node, config: &ClientConfig) -> Result<(), Fingerp
     let usable: Vec<u16> = reservable.difference(&reserved).copied().collect();
     let number = cores.len() as u64;
     let total = config.cpu_total_compute.unwrap_or(number * speed);
-    let per_core = if number > 0 { total / number } else { 0 };
+    let per_core = total.checked_div(number).unwrap_or(0);
     let withheld = if reserved.is_empty() { config.reserved.cpu } else { reserved.len() as u64 * per_core };
 
     set(node, "cpu.arch", architecture(std::env::consts::ARCH));

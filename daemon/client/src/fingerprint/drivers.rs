@@ -9,7 +9,8 @@ pub fn fingerprint(node: &mut Node, drivers: &Registry, now: Time) {
         let Fingerprint { detected, healthy, description, attributes } = report;
         if detected && healthy {
             super::set(node, &format!("driver.{name}"), "1");
-            for (attribute, value) in attributes.iter().filter(|(attribute, _)| **attribute != format!("driver.{name}")) {
+            for (attribute, value) in attributes.iter().filter(|(attribute, _)| **attribute != format!("driver.{name}"))
+            {
                 super::set(node, attribute, value);
             }
         }

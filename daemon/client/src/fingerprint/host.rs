@@ -22,6 +22,7 @@ pub fn fingerprint(node: &mut Node, config: &ClientConfig) {
     super::set(node, "os.name", field("ID").unwrap_or_else(|| "linux".to_owned()));
     // Debian's point release stands only here.
     let debian = super::read("/etc/debian_version");
-    let point = debian.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) && field("ID").as_deref() == Some("debian");
+    let point =
+        debian.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) && field("ID").as_deref() == Some("debian");
     super::set(node, "os.version", if point { debian } else { field("VERSION_ID").unwrap_or_default() });
 }

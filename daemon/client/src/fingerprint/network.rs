@@ -83,10 +83,7 @@ fn host_networks(node: &mut Node, config: &ClientConfig) -> Result<(), Fingerpri
 }
 
 /// The device whose addresses tasks get: the operator's, the loopback, or the one of the default route.
-fn choose<'a>(
-    interfaces: &'a [Interface],
-    config: &ClientConfig,
-) -> Result<Option<&'a Interface>, FingerprintError> {
+fn choose<'a>(interfaces: &'a [Interface], config: &ClientConfig) -> Result<Option<&'a Interface>, FingerprintError> {
     let named = |name: &str| interfaces.iter().find(|interface| interface.name == name);
     if let Some(name) = config.network_interface.as_deref().filter(|name| !name.is_empty()) {
         let known = || interfaces.iter().map(|interface| interface.name.clone()).collect();
@@ -102,11 +99,7 @@ fn choose<'a>(
 }
 
 /// The aliases under which the addresses of a device are offered; addresses without one are not.
-fn aliased(
-    interface: &Interface,
-    default: &str,
-    networks: &BTreeMap<String, HostNetwork>,
-) -> Vec<NodeNetworkAddress> {
+fn aliased(interface: &Interface, default: &str, networks: &BTreeMap<String, HostNetwork>) -> Vec<NodeNetworkAddress> {
     let mut offered = Vec::new();
     for address in &interface.addresses {
         let mut offer = |alias: &str, reserved_ports: &str| {
@@ -192,11 +185,8 @@ fn interfaces() -> Vec<Interface> {
         };
         if is_usable(address) {
             let name = entry.interface_name;
-            let interface = found.entry(name.clone()).or_insert_with(|| Interface {
-                mac: mac(&name),
-                name,
-                addresses: Vec::new(),
-            });
+            let interface =
+                found.entry(name.clone()).or_insert_with(|| Interface { mac: mac(&name), name, addresses: Vec::new() });
             interface.addresses.push(address);
         }
     }

@@ -47,8 +47,11 @@ fn list(root: &Root, task: &str, stream: Stream) -> Result<Vec<LogFile>, FsError
         Err(error) => return Err(error),
     };
     let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
-    logs::list(Path::new(&path), task, stream)
-        .map_err(|source| FsError::System { what: "read", path: root.display(DIRECTORY), source })
+    logs::list(Path::new(&path), task, stream).map_err(|source| FsError::System {
+        what: "read",
+        path: root.display(DIRECTORY),
+        source,
+    })
 }
 
 /// The file and the place in it that an offset over all files means.

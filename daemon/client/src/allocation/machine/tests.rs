@@ -86,8 +86,7 @@ fn hooks_start_around_the_main_task() {
 
 #[test]
 fn a_failed_prestart_task_keeps_the_main_task_from_starting() {
-    let mut story =
-        Story::new(GroupRules::default(), &[("init", rules(Role::Prestart)), ("main", rules(Role::Main))]);
+    let mut story = Story::new(GroupRules::default(), &[("init", rules(Role::Prestart)), ("main", rules(Role::Main))]);
     story.begin();
     story.started("init");
     assert_eq!(story.exited("init", 1), NOTHING);
