@@ -211,12 +211,12 @@ impl<'a> Evaluator<'a> {
 
     fn key(&self, key: &Expression, scope: &Scope<'_>) -> Outcome<Arc<str>> {
         match self.evaluate(key, scope)? {
-            Value::Null => Err(Problem::new(key.span, "Null value as key", "Can't use a null value as a key.")),
+            Value::Null => Err(Problem::new(key.span, "Null value as key", "A key cannot be null.")),
             value => value.to_text().ok_or_else(|| {
                 Problem::new(
                     key.span,
                     "Incorrect key type",
-                    format!("Can't use this value as a key: string required, but have {}.", value.type_name()),
+                    format!("A key is a string, but this is a {}.", value.type_name()),
                 )
             }),
         }

@@ -165,7 +165,7 @@ pub(crate) fn call(evaluator: &Evaluator<'_>, call: &Call, span: Span, scope: &S
             return Err(Problem::new(
                 at,
                 "Invalid expanding argument value",
-                "The expanding argument (indicated by ...) must be of a tuple, list, or set type.",
+                "What stands before ... must be a list or a set.",
             ));
         };
         evaluator.charge(at, 24 * list.items.len() as u64)?;

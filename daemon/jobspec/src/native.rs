@@ -212,7 +212,7 @@ impl Lower<'_> {
         match key {
             ObjectKey::Ident(name) => Ok(self.wrap(Kind::Text(Arc::from(name.as_str())), self.span(name.span()))),
             ObjectKey::Expression(edit::Expression::Traversal(traversal)) => {
-                let detail = "If this expression is intended to be a reference, wrap it in parentheses. If it's instead intended as a literal name containing periods, wrap it in quotes to create a string literal.";
+                let detail = "A key with a dot can mean two things: put it in quotes if it is a name, in parentheses if it is a reference.";
                 Err(Problem::new(self.span(traversal.span()), "Ambiguous attribute key", detail))
             }
             ObjectKey::Expression(expression) => self.expression(expression),
@@ -319,11 +319,9 @@ fn syntax_problem(source: &str, error: &parser::Error) -> Problem {
                 "Missing expression",
                 "Expected the start of an expression, but found the end of the file.",
             ),
-            Some('\'') => Problem::new(
-                span,
-                "Invalid character",
-                "Single quotes are not valid. Use double quotes (\") to enclose strings.",
-            ),
+            Some('\'') => {
+                Problem::new(span, "Invalid character", "Strings stand in double quotes (\"), not in single ones.")
+            }
             _ => Problem::new(span, "Invalid expression", detail),
         };
     }
@@ -349,11 +347,12 @@ fn syntax_problem(source: &str, error: &parser::Error) -> Problem {
     if message.contains("newline") || message.contains("\\n") {
         return match next {
             Some(',') => {
-                let detail = "Argument definitions must be separated by newlines, not commas. An argument definition must end with a newline.";
+                let detail = "Each argument stands in a line of its own, without a comma at its end.";
                 Problem::new(span, "Unexpected comma after argument", detail)
             }
             _ if before.contains('{') && !before.contains('}') => {
-                let detail = "A block definition must have block content delimited by \"{\" and \"}\": after its opening brace either one argument and the closing brace follow, or a new line.";
+                let detail =
+                    "After the opening brace either a new line follows, or one argument and the closing brace.";
                 Problem::new(span, "Invalid single-argument block definition", detail)
             }
             _ if before.ends_with('}') => Problem::new(
@@ -367,8 +366,7 @@ fn syntax_problem(source: &str, error: &parser::Error) -> Problem {
         };
     }
     if message.starts_with("invalid structure") {
-        let detail =
-            "Either a quoted string block label, an opening brace (\"{\") or an equals sign (\"=\") is expected here.";
+        let detail = "A label in quotes, an opening brace or an equals sign must follow here.";
         return Problem::new(span, "Invalid block definition", detail);
     }
     let found = match next {

@@ -222,7 +222,7 @@ impl Scanner<'_> {
             b'\n' => {
                 let opened = self.open.last().map_or(0, |(_, at)| *at);
                 let span = Span::new(opened, self.at);
-                let detail = "Quoted strings may not be split over multiple lines. To produce a multi-line string, use the \\n escape or a heredoc (<<EOT).";
+                let detail = "A quoted string ends in the line that it begins in. Write \\n for a line break, or use a heredoc (<<EOT).";
                 return Err(Problem::new(span, "Invalid multi-line string", detail));
             }
             _ => self.at += 1,

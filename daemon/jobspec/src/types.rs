@@ -66,27 +66,21 @@ impl Type {
                 "bool" => Ok(Self::Bool),
                 "any" => Ok(Self::Any),
                 "list" | "set" | "map" => {
-                    let detail = format!(
-                        "The {} type constructor requires one argument specifying the element type.",
-                        reference.root
-                    );
+                    let detail = format!("{} needs the type of its elements in parentheses.", reference.root);
                     Err(Problem::new(expression.span, "Invalid type specification", detail))
                 }
                 "object" | "tuple" => {
-                    let detail = format!(
-                        "The {} type constructor requires one argument specifying the attribute or element types.",
-                        reference.root
-                    );
+                    let detail = format!("{} needs the types of what it contains in parentheses.", reference.root);
                     Err(Problem::new(expression.span, "Invalid type specification", detail))
                 }
                 other => {
-                    let detail = format!("The keyword {other:?} is not a valid type specification; known are {known}.");
+                    let detail = format!("{other:?} is no type; known are {known}.");
                     Err(Problem::new(expression.span, "Invalid type specification", detail))
                 }
             },
             Kind::Call(call) => {
                 let [argument] = &*call.arguments else {
-                    let detail = format!("The {} type constructor requires one argument.", call.name);
+                    let detail = format!("{} takes one argument.", call.name);
                     return Err(Problem::new(call.head, "Invalid type specification", detail));
                 };
                 match call.name.as_str() {
@@ -100,7 +94,7 @@ impl Type {
                         _ => Err(Problem::new(
                             argument.span,
                             "Invalid type specification",
-                            "Tuple type constructor requires a list of element types.",
+                            "tuple needs a list of types: tuple([string, number]).",
                         )),
                     },
                     "object" => match &argument.kind {
@@ -110,7 +104,7 @@ impl Type {
                                 _ => Err(Problem::new(
                                     key.span,
                                     "Invalid type specification",
-                                    "Object constructor map keys must be attribute names.",
+                                    "The attributes of an object type have plain names.",
                                 )),
                             });
                             Ok(Self::Object(fields.collect::<Outcome<_>>()?))
@@ -118,11 +112,11 @@ impl Type {
                         _ => Err(Problem::new(
                             argument.span,
                             "Invalid type specification",
-                            "Object type constructor requires a map whose values are types.",
+                            "object needs attributes with their types: object({ name = string }).",
                         )),
                     },
                     other => {
-                        let detail = format!("Keyword {other:?} is not a valid type constructor; known are {known}.");
+                        let detail = format!("{other:?} is no type; known are {known}.");
                         Err(Problem::new(call.head, "Invalid type specification", detail))
                     }
                 }

@@ -56,7 +56,7 @@ impl<'t> DynamicForm<'t> {
                     return Err(Problem::new(
                         inner.kind_span,
                         "Extraneous dynamic content block",
-                        "Only one nested content block is allowed for each dynamic block.",
+                        "A dynamic block has one content block, and this is the second.",
                     ));
                 }
                 Item::Block(inner) => {
@@ -76,7 +76,13 @@ impl<'t> DynamicForm<'t> {
                 "The argument \"for_each\" is required, but no definition was found.",
             )
         })?;
-        let content = content.ok_or_else(|| Problem::new(head, "Missing dynamic content block", "A dynamic block must have a nested block of type \"content\" to describe the body of each generated block."))?;
+        let content = content.ok_or_else(|| {
+            Problem::new(
+                head,
+                "Missing dynamic content block",
+                "A dynamic block needs a content block, which says what stands in each block that it makes.",
+            )
+        })?;
         let iterator = iterator.unwrap_or_else(|| Arc::from(label.text.as_str()));
         Ok(Self {
             kind: &label.text,
@@ -95,9 +101,9 @@ impl<'t> DynamicForm<'t> {
         let value = evaluator.evaluate(self.for_each, scope)?;
         let Some(pairs) = value.pairs() else {
             let detail = match &value {
-                Value::Null => "Cannot use a null value in for_each.".to_owned(),
+                Value::Null => "A list, set or map is required for for_each, but this is null.".to_owned(),
                 other => {
-                    format!("Cannot use a {} value in for_each. An iterable collection is required.", other.type_name())
+                    format!("A list, set or map is required for for_each, but this is a {}.", other.type_name())
                 }
             };
             return Err(Problem::new(self.for_each.span, "Invalid dynamic for_each value", detail));
@@ -119,7 +125,7 @@ impl<'t> DynamicForm<'t> {
             let text = item
                 .to_text()
                 .filter(|text| !text.is_empty())
-                .ok_or_else(|| wrong("A label must be a string that is not empty."))?;
+                .ok_or_else(|| wrong("A label is a string that is not empty."))?;
             Ok(Label { text: text.to_string(), span: expression.span })
         });
         labels.collect()

@@ -181,7 +181,7 @@ fn attribute(value: &Value, name: &str, span: Span) -> Outcome<Value> {
                 return Ok(item.clone());
             }
             let detail = format!(
-                "Can't access attributes on a {}: choose an element first, such as [0], or use [*] for all.",
+                "A {} has no attributes: choose an element first, such as [0], or use [*] for all.",
                 value.type_name()
             );
             Err(Problem::new(span, "Unsupported attribute", detail))
@@ -189,10 +189,10 @@ fn attribute(value: &Value, name: &str, span: Span) -> Outcome<Value> {
         Value::Null => Err(Problem::new(
             span,
             "Attempt to get attribute from null value",
-            "This value is null, so it does not have any attributes.",
+            "This is null, which has no attributes.",
         )),
         other => {
-            let detail = format!("Can't access attributes on a primitive-typed value ({}).", other.type_name());
+            let detail = format!("This is a {}, which has no attributes.", other.type_name());
             Err(Problem::new(span, "Unsupported attribute", detail))
         }
     }
@@ -203,39 +203,30 @@ pub(crate) fn element(value: &Value, key: &Value, span: Span) -> Outcome<Value> 
     match value {
         Value::List(list) => {
             let Some(number) = key.to_number() else {
-                return Err(invalid(format!(
-                    "The given key does not identify an element in this collection value: a number is required, but have {}.",
-                    key.type_name()
-                )));
+                return Err(invalid(format!("A list has numbered elements, but this index is a {}.", key.type_name())));
             };
             let Some(index) = number.to_i64() else {
-                return Err(invalid(
-                    "The given key does not identify an element in this collection value: a whole number is required."
-                        .to_owned(),
-                ));
+                return Err(invalid("A list has numbered elements, but this index is no whole number.".to_owned()));
             };
             match usize::try_from(index).ok().and_then(|index| list.items.get(index)) {
                 Some(item) => Ok(item.clone()),
-                None if list.items.is_empty() => Err(invalid("The given key does not identify an element in this collection value: the collection has no elements.".to_owned())),
+                None if list.items.is_empty() => {
+                    Err(invalid("There is no such element: the list is empty.".to_owned()))
+                }
                 None => Err(invalid(format!(
-                    "The given key does not identify an element in this collection value: {index} is not between 0 and {}.",
+                    "There is no such element: {index} is not between 0 and {}.",
                     list.items.len() - 1
                 ))),
             }
         }
         Value::Map(map) => {
             let Some(key) = key.to_text() else {
-                return Err(invalid(format!(
-                    "The given key does not identify an element in this collection value: a string is required, but have {}.",
-                    key.type_name()
-                )));
+                return Err(invalid(format!("A map has named elements, but this key is a {}.", key.type_name())));
             };
             match map.items.get(&key) {
                 Some(item) => Ok(item.clone()),
                 None => {
-                    let problem = invalid(format!(
-                        "The given key {key:?} does not identify an element in this collection value."
-                    ));
+                    let problem = invalid(format!("There is no element named {key:?}."));
                     Err(match nearest(&key, map.items.keys().map(|key| &**key)) {
                         Some(near) => problem.hint(format!("did you mean {near:?}?")),
                         None => problem,
@@ -243,11 +234,7 @@ pub(crate) fn element(value: &Value, key: &Value, span: Span) -> Outcome<Value> 
                 }
             }
         }
-        Value::Null => Err(Problem::new(
-            span,
-            "Attempt to index null value",
-            "This value is null, so it does not have any indices.",
-        )),
-        other => Err(invalid(format!("This value does not have any indices: it is a {}.", other.type_name()))),
+        Value::Null => Err(Problem::new(span, "Attempt to index null value", "This is null, which has no elements.")),
+        other => Err(invalid(format!("This is a {}, which has no elements.", other.type_name()))),
     }
 }

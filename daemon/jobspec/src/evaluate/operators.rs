@@ -93,11 +93,11 @@ impl Evaluator<'_> {
             return Err(Problem::new(
                 condition.span,
                 "Null condition",
-                "The condition value is null. Conditions must either be true or false.",
+                "A condition is true or false, but this one is null.",
             ));
         }
         let Some(holds) = value.to_bool() else {
-            let detail = format!("The condition expression must be of type bool, but this is a {}.", value.type_name());
+            let detail = format!("A condition is true or false, but this one is a {}.", value.type_name());
             return Err(Problem::new(condition.span, "Incorrect condition type", detail));
         };
         let (chosen, other) = if holds { (yes, no) } else { (no, yes) };

@@ -27,10 +27,7 @@ impl Evaluator<'_> {
                     Some(true) => {}
                     Some(false) => continue,
                     None => {
-                        let detail = format!(
-                            "The value of the 'if' clause must be a bool, but this is a {}.",
-                            holds.type_name()
-                        );
+                        let detail = format!("What follows if is true or false, but this is a {}.", holds.type_name());
                         return Err(Problem::new(condition.span, "Invalid 'for' condition", detail));
                     }
                 }
@@ -49,7 +46,7 @@ impl Evaluator<'_> {
                 Entry::Vacant(entry) => drop(entry.insert(value)),
                 Entry::Occupied(entry) => {
                     let detail = format!(
-                        "Two different items produced the key {:?} in this 'for' expression. If duplicates are expected, use the ellipsis (...) after the value expression to enable grouping by key.",
+                        "More than one item has the key {:?}. Write ... after the value to collect the values of each key in a list.",
                         entry.key()
                     );
                     return Err(Problem::new(key.span, "Duplicate object key", detail));
@@ -76,11 +73,8 @@ impl Evaluator<'_> {
         let items = self.evaluate(collection, scope)?;
         let Some(pairs) = items.pairs() else {
             let detail = match &items {
-                Value::Null => "A null value cannot be used as the collection in a 'for' expression.".to_owned(),
-                other => format!(
-                    "Cannot use a {} value in 'for' expression: a list, set or map is required.",
-                    other.type_name()
-                ),
+                Value::Null => "A list, set or map is required to go through, but this is null.".to_owned(),
+                other => format!("A list, set or map is required to go through, but this is a {}.", other.type_name()),
             };
             return Err(Problem::new(collection.span, "Iteration over non-iterable value", detail));
         };
@@ -101,12 +95,9 @@ impl Evaluator<'_> {
                     let value = self.evaluate(expression, scope)?;
                     let Some(text) = value.to_text() else {
                         let detail = match &value {
-                            Value::Null => {
-                                "The expression result is null. Cannot include a null value in a string template."
-                                    .to_owned()
-                            }
+                            Value::Null => "A template cannot contain null.".to_owned(),
                             other => format!(
-                                "Cannot include the given value in a string template: string required, but this is a {}.",
+                                "A template can contain strings, numbers and bools, but this is a {}.",
                                 other.type_name()
                             ),
                         };
@@ -117,10 +108,7 @@ impl Evaluator<'_> {
                 Part::If(condition, yes, no) => {
                     let value = self.evaluate(condition, scope)?;
                     let Some(holds) = value.to_bool() else {
-                        let detail = format!(
-                            "The condition expression must be of type bool, but this is a {}.",
-                            value.type_name()
-                        );
+                        let detail = format!("A condition is true or false, but this one is a {}.", value.type_name());
                         return Err(Problem::new(condition.span, "Incorrect condition type", detail));
                     };
                     self.template(if holds { yes } else { no }, scope, span, out)?;

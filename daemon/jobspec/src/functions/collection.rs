@@ -47,7 +47,7 @@ fn coalesce(a: &Arguments<'_>) -> Answer {
     let mut values = a.values.to_vec();
     unify(&mut values);
     let empty = |value: &Value| matches!(value, Value::Null) || matches!(value, Value::Text(text) if text.is_empty());
-    values.into_iter().find(|value| !empty(value)).ok_or_else(|| "no non-null, non-empty-string arguments".into())
+    values.into_iter().find(|value| !empty(value)).ok_or_else(|| "all arguments are null or empty".into())
 }
 
 fn coalescelist(a: &Arguments<'_>) -> Answer {
@@ -56,7 +56,7 @@ fn coalescelist(a: &Arguments<'_>) -> Answer {
             return Ok(a.value(index).clone());
         }
     }
-    Err("no non-null, non-empty lists".into())
+    Err("all lists are null or empty".into())
 }
 
 fn compact(a: &Arguments<'_>) -> Answer {
@@ -96,10 +96,9 @@ fn distinct(a: &Arguments<'_>) -> Answer {
 fn element(a: &Arguments<'_>) -> Answer {
     let (list, index) = (a.list(0)?, a.integer(1)?);
     if list.items.is_empty() {
-        return Err("cannot use element function with an empty list".into());
+        return Err("the list is empty".into());
     }
-    let index = usize::try_from(index)
-        .map_err(|_| Failure::Argument(1, "cannot use element function with a negative index".to_owned()))?;
+    let index = usize::try_from(index).map_err(|_| Failure::Argument(1, "the index is negative".to_owned()))?;
     Ok(list.items[index % list.items.len()].clone())
 }
 
@@ -138,11 +137,10 @@ fn length(a: &Arguments<'_>) -> Answer {
         Value::Map(_) => {
             return Err(Failure::Argument(
                 0,
-                "collection must be a list, a map or a tuple; make an object a map with convert(…, map(any))"
-                    .to_owned(),
+                "a list, set or map is required; convert(…, map(any)) makes a map of an object".to_owned(),
             ));
         }
-        _ => return Err(Failure::Argument(0, "collection must be a list, a map or a tuple".to_owned())),
+        _ => return Err(Failure::Argument(0, "a list, set or map is required".to_owned())),
     };
     Ok(Value::Number(Number::from(count)))
 }
@@ -197,15 +195,13 @@ fn range(a: &Arguments<'_>) -> Answer {
     let down = step.is_negative();
     if (down && end > start) || (!down && end < start) {
         let (word, order) = if down { ("negative", "less") } else { ("positive", "greater") };
-        return Err(Failure::Call(format!("end must be {order} than start when step is {word}")));
+        return Err(Failure::Call(format!("with a {word} step the end must be {order} than the start")));
     }
     let mut all = Vec::new();
     let mut at = start;
     while if down { at > end } else { at < end } {
         if all.len() >= RANGE_LIMIT {
-            return Err(Failure::Call(format!(
-                "more than {RANGE_LIMIT} values were generated; either decrease the difference between start and end or use a smaller step"
-            )));
+            return Err(Failure::Call(format!("a range may have {RANGE_LIMIT} values")));
         }
         let next = at.add(&step).ok_or("the numbers are too large")?;
         all.push(Value::Number(at));
@@ -266,7 +262,7 @@ fn slice(a: &Arguments<'_>) -> Answer {
     if list.kind == ListKind::Set {
         return Err(Failure::Argument(
             0,
-            "cannot slice a set, because its elements do not have indices; convert it to a list first".to_owned(),
+            "the elements of a set have no order; sort it or convert it to a list first".to_owned(),
         ));
     }
     let length = list.items.len();
@@ -292,11 +288,7 @@ fn sort(a: &Arguments<'_>) -> Answer {
 fn zipmap(a: &Arguments<'_>) -> Answer {
     let (keys, values) = (a.texts(0)?, a.list(1)?);
     if keys.len() != values.items.len() {
-        return Err(Failure::Call(format!(
-            "number of keys ({}) does not match number of values ({})",
-            keys.len(),
-            values.items.len()
-        )));
+        return Err(Failure::Call(format!("{} keys do not go with {} values", keys.len(), values.items.len())));
     }
     Ok(Value::object(keys.into_iter().zip(values.items.iter().cloned()).collect()))
 }

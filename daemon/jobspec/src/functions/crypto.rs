@@ -62,10 +62,7 @@ fn uuidv5(a: &Arguments<'_>) -> Answer {
         other => parse_uuid(other),
     };
     let space = space.ok_or_else(|| {
-        Failure::Argument(
-            0,
-            format!("uuidv5() doesn't support namespace {namespace:?}; dns, url, oid, x500 or a UUID is needed"),
-        )
+        Failure::Argument(0, format!("unknown namespace {namespace:?}; dns, url, oid, x500 or a UUID is needed"))
     })?;
     let mut digest = Sha1::new();
     digest.update(space);
@@ -91,7 +88,7 @@ fn bcrypt(a: &Arguments<'_>) -> Answer {
     let text = a.text(0)?;
     let cost = if a.len() > 1 { a.integer(1)? } else { 10 };
     let Some(cost) = u32::try_from(cost).ok().filter(|cost| (4..=31).contains(cost)) else {
-        return Err(Failure::Argument(1, format!("crypto/bcrypt: cost {cost} is outside allowed range (4,31)")));
+        return Err(Failure::Argument(1, format!("the cost is {cost}, but must be between 4 and 31")));
     };
     // A cost of 10 takes about 50 ms: what would take minutes is refused.
     a.spend(1 << (cost + 14).min(63))?;

@@ -30,9 +30,7 @@ fn base64decode(a: &Arguments<'_>) -> Answer {
     let bytes = STANDARD
         .decode(a.text(0)?.as_bytes())
         .map_err(|error| Failure::Call(format!("failed to decode base64 data: {error}").to_lowercase()))?;
-    String::from_utf8(bytes)
-        .map(Value::text)
-        .map_err(|_| "the result of decoding the provided string is not valid UTF-8".into())
+    String::from_utf8(bytes).map(Value::text).map_err(|_| "what it decodes to is not valid UTF-8".into())
 }
 
 fn jsondecode(a: &Arguments<'_>) -> Answer {

@@ -53,13 +53,9 @@ fn read(a: &Arguments<'_>) -> Result<Vec<u8>, Failure> {
 
 fn file(a: &Arguments<'_>) -> Answer {
     let bytes = read(a)?;
-    String::from_utf8(bytes).map(Value::text).map_err(|_| {
-        format!(
-            "contents of {} are not valid UTF-8; use filebase64 to obtain the Base64 encoded contents",
-            a.text(0).unwrap_or_default()
-        )
-        .into()
-    })
+    String::from_utf8(bytes)
+        .map(Value::text)
+        .map_err(|_| format!("{} is not valid UTF-8; filebase64 reads any file", a.text(0).unwrap_or_default()).into())
 }
 
 fn fileexists(a: &Arguments<'_>) -> Answer {

@@ -40,11 +40,7 @@ fn formatlist(a: &Arguments<'_>) -> Answer {
     if let Some((at, other)) = lengths.iter().find(|(_, other)| *other != length) {
         return Err(Failure::Argument(
             at + 1,
-            format!(
-                "argument {} has length {other}, which is inconsistent with argument {} of length {length}",
-                at + 1,
-                lengths[0].0 + 1
-            ),
+            format!("argument {} has {other} elements, but argument {} has {length}", at + 1, lengths[0].0 + 1),
         ));
     }
     let rows = (0..length).map(|row| {
@@ -74,7 +70,7 @@ fn format(a: &Arguments<'_>, template: &str, values: &[Value]) -> Result<String,
             Failure::Argument(
                 0,
                 format!(
-                    "unrecognized format character in {:?} at offset {start}",
+                    "{:?} at offset {start} is no format verb",
                     template.get(start..).unwrap_or_default().chars().take(10).collect::<String>()
                 ),
             )
@@ -126,7 +122,7 @@ fn format(a: &Arguments<'_>, template: &str, values: &[Value]) -> Result<String,
             return Err(Failure::Argument(
                 0,
                 format!(
-                    "not enough arguments for {:?} at {start}: need index {next} but have {} total",
+                    "not enough arguments: {:?} at offset {start} needs one more than {}",
                     template.get(start..start + 2).unwrap_or("%"),
                     values.len()
                 ),
@@ -148,10 +144,7 @@ fn format(a: &Arguments<'_>, template: &str, values: &[Value]) -> Result<String,
         );
     }
     if highest < values.len() && !explicit {
-        return Err(Failure::Argument(
-            highest + 1,
-            format!("too many arguments; only {highest} used by format string"),
-        ));
+        return Err(Failure::Argument(highest + 1, format!("too many arguments: the format uses {highest}")));
     }
     Ok(out)
 }

@@ -67,7 +67,7 @@ fn cidrhost(a: &Arguments<'_>) -> Answer {
     if at < BigInt::from(0) || at >= size {
         return Err(Failure::Argument(
             1,
-            format!("prefix of {} does not accommodate a host numbered {number}", net.prefix),
+            format!("a network with a prefix of {} has no host number {number}", net.prefix),
         ));
     }
     Ok(Value::text(net.address(net.base | at.to_u128().unwrap_or(0)).to_string()))
@@ -76,7 +76,7 @@ fn cidrhost(a: &Arguments<'_>) -> Answer {
 fn cidrnetmask(a: &Arguments<'_>) -> Answer {
     let net = Net::read(a)?;
     if net.bits == 128 {
-        return Err(Failure::Argument(0, "IPv6 addresses cannot have a netmask: only IPv4 addresses can".to_owned()));
+        return Err(Failure::Argument(0, "only IPv4 networks have a netmask, and this is IPv6".to_owned()));
     }
     let mask = u32::MAX.checked_shl(32 - net.prefix).unwrap_or(0);
     Ok(Value::text(Ipv4Addr::from(mask).to_string()))
@@ -89,9 +89,8 @@ fn cidrsubnet(a: &Arguments<'_>) -> Answer {
     let number = a.number(2)?;
     let number = number.to_integer().and_then(num_traits::ToPrimitive::to_u128);
     let number = number.filter(|number| net.count(prefix - net.prefix).is_none_or(|count| *number < count));
-    let number = number.ok_or_else(|| {
-        Failure::Argument(2, format!("prefix extension of {newbits} does not accommodate a subnet with that number"))
-    })?;
+    let number = number
+        .ok_or_else(|| Failure::Argument(2, format!("{newbits} more bits of prefix give no network of that number")))?;
     let base = net.base | number.checked_shl(net.bits - prefix).unwrap_or(0);
     Ok(Value::text(format!("{}/{prefix}", net.address(base))))
 }
@@ -104,17 +103,13 @@ fn cidrsubnets(a: &Arguments<'_>) -> Answer {
     for index in 1..a.len() {
         let newbits = a.integer(index)?;
         if newbits < 1 {
-            return Err(Failure::Argument(index, "must extend prefix by at least one bit".to_owned()));
+            return Err(Failure::Argument(index, "must be at least one bit".to_owned()));
         }
         let prefix = net.extended(newbits, index)?;
         let size = net.count(net.bits - prefix).ok_or("the network is too large")?;
         // The next place that such a network can begin at.
-        let full = || {
-            Failure::Argument(
-                index,
-                format!("not enough remaining address space for a subnet with a prefix of {prefix} bits"),
-            )
-        };
+        let full =
+            || Failure::Argument(index, format!("there is no room left for a network with a prefix of {prefix} bits"));
         let base = next.ok_or_else(full)?.checked_next_multiple_of(size).ok_or_else(full)?;
         let end = base.checked_add(size - 1).filter(|end| *end <= last).ok_or_else(full)?;
         parts.push(format!("{}/{prefix}", net.address(base)));

@@ -102,7 +102,7 @@ test.hcl:1,9-10: Unclosed configuration block; There is no closing brace for thi
     check(
         "job \"x\" {\n  name = \"a\n}\n",
         r#"
-test.hcl:2,10-12: Invalid multi-line string; Quoted strings may not be split over multiple lines. To produce a multi-line string, use the \n escape or a heredoc (<<EOT).
+test.hcl:2,10-12: Invalid multi-line string; A quoted string ends in the line that it begins in. Write \n for a line break, or use a heredoc (<<EOT).
   2 |   name = "a
     |          ^^
 "#,
@@ -142,7 +142,7 @@ test.hcl:2,12-14: Invalid escape sequence; The backslash begins an escape; known
     check(
         "job \"x\" {\n  name = 'a'\n}\n",
         r#"
-test.hcl:2,10-11: Invalid character; Single quotes are not valid. Use double quotes (") to enclose strings.
+test.hcl:2,10-11: Invalid character; Strings stand in double quotes ("), not in single ones.
   2 |   name = 'a'
     |          ^
 "#,
@@ -229,7 +229,7 @@ fn errors_inside_of_locals_are_told_once() {
     check(
         "locals {\n  a = [1][5]\n}\njob \"x\" {\n  name = local.a\n  region = local.a\n}\n",
         r#"
-test.hcl:2,10-13: Invalid index; The given key does not identify an element in this collection value: 5 is not between 0 and 0.
+test.hcl:2,10-13: Invalid index; There is no such element: 5 is not between 0 and 0.
   2 |   a = [1][5]
     |          ^^^
 "#,

@@ -71,16 +71,16 @@ fn operators_and_conditions() {
         ("\"a\" + 1", "a number is required"),
         ("attr.cpu + 1", "known only where the task runs"),
         ("1 && true", "a bool is required"),
-        ("\"x${[1]}\"", "string required"),
+        ("\"x${[1]}\"", "but this is a tuple"),
         ("\"x${null}\"", "null"),
         ("null ? 1 : 2", "null"),
         ("[for x in 5 : x]", "list, set or map"),
-        ("{for x in [1, 1] : \"k\" => x}", "produced the key"),
+        ("{for x in [1, 1] : \"k\" => x}", "More than one item"),
         ("{a = 1}.b", "does not have an attribute named \"b\""),
         ("[1].a", "choose an element first"),
-        ("\"abc\"[0]", "does not have any indices"),
+        ("\"abc\"[0]", "which has no elements"),
         ("NOMAD_X[*]", "known only where the task runs"),
-        ("{a.b = 1}", "wrap it in parentheses"),
+        ("{a.b = 1}", "in parentheses if it is a reference"),
     ] {
         let error = value(expression).expect_err(expression);
         assert!(error.contains(reason), "{expression}: {error}");
@@ -275,9 +275,9 @@ fn dynamic_blocks_make_blocks() {
     assert_eq!(groups[0]["Tasks"][0]["Config"], json!({ "mount": [{ "id": 1 }, { "id": 2 }] }));
     for (text, reason) in [
         ("dynamic \"group\" {}", "\"for_each\" is required"),
-        ("dynamic \"group\" { for_each = [] }", "must have a nested block of type \"content\""),
+        ("dynamic \"group\" { for_each = [] }", "needs a content block"),
         ("dynamic \"grop\" {\n for_each = []\n content {}\n }", "Did you mean \"group\"?"),
-        ("dynamic \"group\" {\n for_each = 5\n content {}\n }", "An iterable collection is required"),
+        ("dynamic \"group\" {\n for_each = 5\n content {}\n }", "is required for for_each"),
         ("dynamic \"group\" {\n for_eech = []\n content {}\n }", "Did you mean \"for_each\"?"),
         ("dynamic \"group\" {\n for_each = [1]\n content {}\n }", "All group blocks must have 1 labels"),
     ] {

@@ -82,7 +82,7 @@ fn small_files_cannot_name_enormous_values() {
         in_job("pow(10, 300) * pow(10, 300) * 1e4000 * 1e4000"),
         in_job("yamldecode(\"a: &a [1,1,1,1,1,1,1,1,1]\\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\\ng: [*f,*f,*f,*f,*f,*f,*f,*f,*f]\")"),
         "job \"j\" {\n  dynamic \"group\" {\n    for_each = range(1000)\n    labels = [\"a${group.value}\"]\n    content {\n      dynamic \"task\" {\n        for_each = range(1000)\n        labels = [\"t\"]\n        content {}\n      }\n    }\n  }\n}\n".to_owned(),
-        in_job("[for a in range(1000) : [for b in range(100) : bcrypt(\"a\", 10)]]"),
+        in_job("[for a in range(1000) : [for b in range(100) : bcrypt(\"a\", 13)]]"),
         in_job("regex_replace(join(\"\", [for a in range(1000) : [for b in range(1000): \"a\"]]...), \"(a*)*b\", \"\")"),
         in_job("[for a in range(1000) : regex_replace(\"aaaaaaaaaaaaaaaaaaaa\", \"((a{1,50}){1,50}){1,50}\", \"\")]"),
     ];
