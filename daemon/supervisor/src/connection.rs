@@ -198,7 +198,7 @@ pub fn read_record<T>(path: &Path, parse: impl Fn(&Record) -> Result<T, RecordEr
 /// Kills what a dead executor left: its task's cgroups, and the main process if it is still the same one.
 pub fn kill_orphans(started: &Started) {
     cgroup::kill(&started.cgroups);
-    if process::start_ticks(started.pid).is_ok_and(|ticks| ticks == started.start_ticks) {
+    if process::is_running(started.pid, started.start_ticks) {
         drop(process::kill(-started.pid, libc::SIGKILL));
         drop(process::kill(started.pid, libc::SIGKILL));
     }

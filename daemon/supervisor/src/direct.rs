@@ -222,9 +222,9 @@ impl Supervisor for Direct {
                     return Ok(Adopted::Lost(LossReason::Rebooted));
                 }
                 Found::Silent(started) => {
-                    let alive = process::start_ticks(started.executor_pid);
+                    let alive = process::is_running(started.executor_pid, started.executor_ticks);
                     // It may be between closing its socket and its end; the exit file is there by then.
-                    if alive.is_ok_and(|ticks| ticks == started.executor_ticks) && Instant::now() < deadline {
+                    if alive && Instant::now() < deadline {
                         sleep(Duration::from_millis(20)).await;
                         continue;
                     }
@@ -240,6 +240,14 @@ impl Supervisor for Direct {
     }
 
     async fn remove_leftovers(&self, id: &TaskHandleId, state_directory: &Path) {
+        // By its executor where there is one: also what has no cgroup ends then.
+        match self.look(state_directory).await {
+            Ok(Found::Here(handle)) => handle.destroy().await,
+            Ok(Found::Silent(started)) if started.boot_id == self.boot_id => {
+                drop(self.pool.run(move || connection::kill_orphans(&started)).await);
+            }
+            _ => {}
+        }
         let own = |directory| Cgroup { directory, owner: Owner::Task, settings: Vec::new() };
         let cgroups: Vec<_> = self.cgroups.directories(id).into_iter().map(own).collect();
         let state_directory = state_directory.to_owned();

@@ -64,10 +64,13 @@ impl Executor {
         let signals = sys::signal_descriptor().map_err(|error| Failed::system(Stage::Fork, &error, "signalfd"))?;
         let state = StateDirectory::open(&spec.state_directory)
             .map_err(|error| Failed::path(Stage::State, &error, &spec.state_directory))?;
-        let connection = control
-            .try_clone()
-            .and_then(Connection::new)
-            .map_err(|error| Failed::system(Stage::State, &error, "control connection"))?;
+        let lost = |error| Failed::system(Stage::State, &error, "control connection");
+        let mut connection = control.try_clone().and_then(Connection::new).map_err(lost)?;
+        // Whoever adopts after this daemon's death finds either the socket made above, or no start after this line.
+        if let Err(error) = connection.receive() {
+            state.close();
+            return Err(lost(error));
+        }
         let (outputs, writers) = open_outputs(spec.logs.as_ref())?;
         let made = cgroup::make(&spec.cgroups);
         let pid = match made.and_then(|()| launch::start(&spec, writers)) {
