@@ -20,6 +20,25 @@ const COUNT: i64 = 1_000;
 const ROUNDS: usize = 15;
 
 fn main() {
+    // `cargo bench -p nomadd-scheduler -- growth` runs one part.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let part = |name: &str| wanted.is_empty() || wanted.iter().any(|one| one == name);
+    if part("speed") {
+        speed();
+    }
+    if part("growth") {
+        growth();
+    }
+    if part("small") {
+        small_jobs();
+    }
+    if part("quality") {
+        quality(false);
+        quality(true);
+    }
+}
+
+fn speed() {
     for (with, name, goal) in [
         (false, "scheduler: count 1,000 on 5,000 nodes", 100_000.0),
         (true, "scheduler: count 1,000 on 5,000 nodes with a constraint, an affinity and a spread", 30_000.0),
@@ -29,6 +48,10 @@ fn main() {
         let cold: Vec<f64> = rates_cold(5_000, with);
         print(&format!("{name}, first evaluation of a worker"), "placements/s", "higher", &cold, median(&cold), goal);
     }
+}
+
+/// Cost per placement against the logarithm of the fleet.
+fn growth() {
     for with in [false, true] {
         let suffix = if with { " with a constraint, an affinity and a spread" } else { "" };
         let mut base = 0.0;
@@ -41,10 +64,6 @@ fn main() {
             let goal = base * (nodes as f64).ln() / 500f64.ln();
             print(&format!("scheduler: cost per placement on {nodes} nodes{suffix}"), "ns", "lower", &rates, cost, goal);
         }
-    }
-    small_jobs();
-    for with in [false, true] {
-        quality(with);
     }
 }
 

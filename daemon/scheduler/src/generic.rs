@@ -7,7 +7,7 @@ use nomadd_model::update::tasks_updated;
 use nomadd_model::{
     Allocation, AllocationId, AllocationMetric, AllocationStop, ClientStatus, Deployment,
     DeploymentId, DeploymentStatus, DeploymentStatusUpdate, DesiredStatus, EvaluationId, InPlaceUpdate, Job, JobType,
-    Node, NodeId, Placement, PlacementBatch, Text,
+    NodeId, Placement, PlacementBatch, Text,
 };
 use nomadd_state::State;
 
@@ -264,7 +264,7 @@ struct GroupPlacement<'a, 'b, 'c> {
 }
 
 impl GroupPlacement<'_, '_, '_> {
-    fn place(self, result: GroupResult) {
+    fn place(mut self, result: GroupResult) {
         let GroupResult { destructive, place, .. } = result;
         let total = destructive.len() + place.len();
         if total == 0 {
@@ -274,58 +274,71 @@ impl GroupPlacement<'_, '_, '_> {
         let name = &self.ask.group.name;
         let mut run = Run::new(self.placer, self.ask);
         let mut batches = Batches::new(name, self.ask);
-        let mut failure: Option<AllocationMetric> = None;
-        let mut queued = 0;
-        for one in destructive.into_iter().chain(place) {
-            if let (Some(metric), None) = (&mut failure, one.stops_previous) {
+        let mut todo: Vec<Place> = destructive.into_iter().chain(place).collect();
+        let mut failure: Option<AllocationMetric>;
+        loop {
+            failure = None;
+            let mut failed: Vec<Place> = Vec::new();
+            let mut freed = false;
+            for one in todo {
                 // What one did not find, the next of the same kind does not find either.
-                metric.coalesced_failures += 1;
-                queued += 1;
-                continue;
-            }
-            let previous = one.previous.clone();
-            let stops = previous.as_ref().filter(|_| one.stops_previous.is_some());
-            if let Some(allocation) = stops {
-                run.stop(self.placer, allocation);
-            }
-            let request = self.request(&one, detailed);
-            let choice = run.place(self.placer, &request).or_else(|| {
-                crate::preempt::place(&mut run, self.placer, &request)
-            });
-            let Some(choice) = choice else {
+                let hopeless = failure.is_some() && one.stops_previous.is_none();
+                if !hopeless && self.place_one(&mut run, &mut batches, &one, detailed) {
+                    freed |= one.stops_previous.is_some() && !failed.is_empty();
+                    continue;
+                }
                 match &mut failure {
                     Some(metric) => metric.coalesced_failures += 1,
                     None => failure = Some(run.metric(self.placer)),
                 }
-                queued += 1;
-                if let Some(allocation) = stops {
-                    run.unstop(self.placer, allocation);
-                }
-                continue;
-            };
-            let id = AllocationId(self.ids.id());
-            if let (Some(allocation), Some(description)) = (stops, one.stops_previous) {
-                self.report.plan.stops.push(AllocationStop {
-                    id: allocation.id,
-                    desired_status: DesiredStatus::Stop,
-                    desired_description: description.into(),
-                    client_status: None,
-                    followup_eval_id: EvaluationId::NONE,
-                    rescheduled: one.reschedule,
-                });
+                failed.push(one);
             }
-            self.report.preempt(name, id, &choice.preempted);
-            let Some(node) = self.placer.fleet.node(choice.row) else { continue };
-            let placement = self.placement(id, &one, &choice, node);
-            batches.add(placement, &choice, &run, self.placer);
+            todo = failed;
+            // What was replaced after a failure may have left room for it.
+            if !freed {
+                break;
+            }
         }
-        self.report.queued.insert(name.clone(), queued);
+        self.report.queued.insert(name.clone(), todo.len() as i64);
         if let Some(metric) = failure {
             let eligibility = run.class_eligibility(self.placer);
             self.report.waits = true;
             self.report.fail(name, metric, eligibility, self.ask.escaped);
         }
         self.report.plan.placements.extend(batches.done);
+    }
+
+    /// Places one; what it replaces is only stopped when that succeeds.
+    fn place_one(&mut self, run: &mut Run<'_, '_>, batches: &mut Batches<'_, '_>, one: &Place, detailed: bool) -> bool {
+        let replaced = one.previous.as_ref().zip(one.stops_previous);
+        if let Some((allocation, _)) = replaced {
+            run.stop(self.placer, allocation);
+        }
+        let request = self.request(one, detailed);
+        let choice =
+            run.place(self.placer, &request).or_else(|| crate::preempt::place(run, self.placer, &request));
+        let found = choice.and_then(|choice| Some((self.placer.fleet.node(choice.row)?.id, choice)));
+        let Some((node, choice)) = found else {
+            if let Some((allocation, _)) = replaced {
+                run.unstop(self.placer, allocation);
+            }
+            return false;
+        };
+        let id = AllocationId(self.ids.id());
+        if let Some((allocation, description)) = replaced {
+            self.report.plan.stops.push(AllocationStop {
+                id: allocation.id,
+                desired_status: DesiredStatus::Stop,
+                desired_description: description.into(),
+                client_status: None,
+                followup_eval_id: EvaluationId::NONE,
+                rescheduled: one.reschedule,
+            });
+        }
+        self.report.preempt(&self.ask.group.name, id, &choice.preempted);
+        let placement = self.placement(id, one, &choice, node);
+        batches.add(placement, &choice, run, self.placer);
+        true
     }
 
     fn request(&self, place: &Place, detailed: bool) -> Request {
@@ -344,7 +357,7 @@ impl GroupPlacement<'_, '_, '_> {
         request
     }
 
-    fn placement(&self, id: AllocationId, place: &Place, choice: &Choice, node: &Node) -> Placement {
+    fn placement(&self, id: AllocationId, place: &Place, choice: &Choice, node: NodeId) -> Placement {
         let tracker = place.previous.as_ref().filter(|_| place.reschedule).map(|previous| {
             let made_from = self.state.job_of(previous);
             let policy = reschedule::policy(made_from.map(|job| &**job), previous);
@@ -357,7 +370,7 @@ impl GroupPlacement<'_, '_, '_> {
         };
         Placement {
             id,
-            node_id: node.id,
+            node_id: node,
             index: place.index,
             resources: choice.resources.clone(),
             metrics: choice.metrics.clone(),

@@ -534,12 +534,14 @@ impl<'a, 'b> Run<'a, 'b> {
                 }
             }
         }
+        let cost = self.index.last_cost();
         aside.extend(penalised.map(|(entry, _)| entry));
         for entry in aside {
             self.index.put_back(entry);
         }
         let (entry, score, resources) = chosen?;
         let metrics = request.detailed.then(|| Arc::new(self.describe(placer, entry.row, request)));
+        self.index.spend(cost);
         self.commit(placer, entry.row);
         Some(Choice { row: entry.row, resources, score, metrics, preempted: Vec::new() })
     }

@@ -13,8 +13,10 @@ use crate::rank::spread::Spreads;
 
 /// From this many nodes on near ties are broken by the seed.
 const COARSE_FROM: usize = 64;
-/// How much of the best score a better spread may cost, as a share.
-const SPREAD_TOLERANCE: f64 = 0.03;
+/// What better spreads may cost of the scores of all placements so far, as a share.
+const SPREAD_BUDGET: f64 = 0.015;
+/// What one placement may cost for a better spread, as a share of the best score.
+const SPREAD_LIMIT: f64 = 0.5;
 
 /// A node that fits, with the sum of its scores without spread and penalty.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +47,13 @@ impl Ord for Entry {
     }
 }
 
+/// The best score there was, and what was given away of it for a better spread.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cost {
+    best: f64,
+    given: f64,
+}
+
 #[derive(Debug)]
 struct Bucket {
     tuple: u32,
@@ -64,6 +73,10 @@ pub struct Index {
     stamps: Vec<u32>,
     seed: u64,
     coarse: bool,
+    /// The best scores so far, and what was given away of them for spreads.
+    best_sum: f64,
+    given: f64,
+    last: Cost,
     /// What the group spreads over.
     pub spreads: Spreads,
 }
@@ -79,6 +92,9 @@ impl Index {
             stamps: vec![0; nodes],
             seed,
             coarse: nodes >= COARSE_FROM,
+            best_sum: 0.0,
+            given: 0.0,
+            last: Cost::default(),
             spreads,
         }
     }
@@ -171,10 +187,22 @@ impl Index {
         })
     }
 
+    /// What the entry that `pop` gave last cost.
+    pub fn last_cost(&self) -> Cost {
+        self.last
+    }
+
+    /// Notes that an entry was taken for this.
+    pub fn spend(&mut self, cost: Cost) {
+        self.best_sum += cost.best.abs();
+        self.given += cost.given;
+    }
+
     /// Takes the best candidate out.
     pub fn pop(&mut self) -> Option<Entry> {
         loop {
-            let at = self.best_bucket()?;
+            let (at, cost) = self.best_bucket()?;
+            self.last = cost;
             let bucket = self.buckets.get_mut(at)?;
             let entry = bucket.heap.pop();
             self.refresh_final(at);
@@ -185,30 +213,35 @@ impl Index {
         }
     }
 
-    fn best_bucket(&self) -> Option<usize> {
-        let mut best = (f64::NEG_INFINITY, None);
-        for (at, score) in self.finals.iter().enumerate() {
-            if *score > best.0 {
-                best = (*score, Some(at));
+    fn best_bucket(&self) -> Option<(usize, Cost)> {
+        let mut best = f64::NEG_INFINITY;
+        let mut at = 0;
+        for (bucket, score) in self.finals.iter().enumerate() {
+            if *score > best {
+                (best, at) = (*score, bucket);
             }
         }
-        if self.spreads.is_empty() || best.1.is_none() {
-            return best.1;
+        if best == f64::NEG_INFINITY {
+            return None;
         }
-        // The value that misses most comes first, as long as that does not cost much: scores alone would let a
-        // slightly fuller node draw a spread away from its targets.
-        let floor = best.0 - SPREAD_TOLERANCE * best.0.abs().max(0.3);
-        let mut chosen = (f64::NEG_INFINITY, f64::NEG_INFINITY, best.1);
-        for (at, (score, bucket)) in self.finals.iter().zip(&self.buckets).enumerate() {
+        if self.spreads.is_empty() {
+            return Some((at, Cost { best, given: 0.0 }));
+        }
+        // The value that misses most comes first as long as the budget lasts: by scores alone a slightly fuller node
+        // would draw a spread away from its targets.
+        let budget = SPREAD_BUDGET * (self.best_sum + best.abs()) - self.given;
+        let floor = best - budget.min(SPREAD_LIMIT * best.abs());
+        let mut chosen = (f64::NEG_INFINITY, f64::NEG_INFINITY, at);
+        for (bucket, (score, found)) in self.finals.iter().zip(&self.buckets).enumerate() {
             if *score < floor {
                 continue;
             }
-            let boost = self.spreads.boost(bucket.tuple);
+            let boost = self.spreads.boost(found.tuple);
             if boost > chosen.0 + 1e-9 || boost > chosen.0 - 1e-9 && *score > chosen.1 {
-                chosen = (boost, *score, Some(at));
+                chosen = (boost, *score, bucket);
             }
         }
-        chosen.2
+        Some((chosen.2, Cost { best, given: (best - chosen.1).max(0.0) }))
     }
 
     fn refresh_final(&mut self, at: usize) {

@@ -205,9 +205,10 @@ impl Reconciler<'_, '_> {
     fn due(&self, allocation: &Allocation, disconnecting: bool) -> Option<(bool, Time)> {
         let transition = &allocation.desired_transition;
         let marked = [transition.reschedule, transition.force_reschedule].contains(&Some(true));
-        // A deployment judges its own allocations; it marks those that may be placed again.
+        // A deployment judges its own allocations until they are healthy; it marks those that may be placed again.
+        let was_healthy = allocation.deployment_status.as_ref().is_some_and(|status| status.healthy == Some(true));
         let judged = self.situation.deployment.is_some_and(|deployment| {
-            allocation.deployment_id == deployment.id && deployment.status.is_active()
+            allocation.deployment_id == deployment.id && deployment.status.is_active() && !was_healthy
         });
         if judged && !marked && !disconnecting {
             return None;
@@ -316,9 +317,15 @@ impl Reconciler<'_, '_> {
         surplus -= self.stop_by(due, names, surplus, |_| true);
         let highest = Names::new([&*migrate]).take_highest(surplus);
         surplus -= self.stop_by(migrate, names, surplus, |allocation| highest.contains(&index_of(allocation)));
-        let mut stoppable: Set =
-            untainted.iter().filter(|(_, found)| !is_terminal(found)).map(|(id, found)| (*id, found.clone())).collect();
+        // What failed and waits to be placed again counts too, and is given up before anything that runs.
+        let failed = |found: &Allocation| found.client_status == ClientStatus::Failed && !found.desired_status.is_terminal();
+        let mut stoppable: Set = untainted
+            .iter()
+            .filter(|(_, found)| !is_terminal(found) || failed(found))
+            .map(|(id, found)| (*id, found.clone()))
+            .collect();
         let before: BTreeSet<_> = stoppable.keys().copied().collect();
+        surplus -= self.stop_by(&mut stoppable, names, surplus, failed);
         let highest = Names::new([&*untainted]).take_highest(surplus);
         surplus -= self.stop_by(&mut stoppable, names, surplus, |allocation| highest.contains(&index_of(allocation)));
         // Names can be there twice; then any goes.
