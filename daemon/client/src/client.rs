@@ -160,15 +160,24 @@ impl Client {
         self.ask(id, message, RequestError::NotRunning).await
     }
 
-    /// Ends every allocation and removes its files: the end of `agent -dev`, which leaves nothing behind.
+    /// Ends every task at once and removes all files: the agent goes and leaves nothing behind (`-dev`).
     pub async fn end_everything(&self) {
         let all: Vec<Arc<Shared>> = self.0.lock().values().cloned().collect();
         for shared in &all {
-            self.0.remove(shared.id).await;
+            // One that is over needs no telling.
+            drop(shared.runner.send(Message::End).await);
         }
+        let mut removals = Vec::new();
         for shared in all {
-            // The runner drops its end when it has ended its tasks and removed its files.
-            shared.runner.closed().await;
+            let context = Arc::clone(&self.0.context);
+            let removal = async move {
+                shared.runner.closed().await;
+                runner::remove(&context, &shared).await;
+            };
+            removals.push(self.0.context.runtime.tasks.spawn(TaskKind::Background, removal));
+        }
+        for removal in removals {
+            drop(removal.await);
         }
     }
 
@@ -199,7 +208,7 @@ impl Inner {
 
     /// Takes what a server says of this node's allocations.
     pub async fn apply(self: &Arc<Self>, message: NodeAllocations) {
-        let NodeAllocations { index: _, full, changed, removed } = message;
+        let NodeAllocations { index, full, changed, removed } = message;
         let listed: BTreeSet<AllocationId> = changed.iter().map(|assigned| assigned.allocation.id).collect();
         let occasion = if full { Occasion::Resync } else { Occasion::Change };
         for assigned in changed {
@@ -207,11 +216,27 @@ impl Inner {
         }
         let mut gone = removed;
         if full {
-            gone.extend(self.lock().keys().filter(|id| !listed.contains(id)));
+            gone.extend(self.unlisted(&listed, index));
         }
         for id in gone {
             self.remove(id).await;
         }
+    }
+
+    /// The allocations that a server at `index` no longer has. One that is newer than what the server knows stays: a server
+    /// that has not caught up must not end it.
+    fn unlisted(&self, listed: &BTreeSet<AllocationId>, index: u64) -> Vec<AllocationId> {
+        let all: Vec<Arc<Shared>> = self.lock().values().cloned().collect();
+        let mut gone = Vec::new();
+        for shared in all.into_iter().filter(|shared| !listed.contains(&shared.id)) {
+            let created = shared.lock().assigned.allocation.create_index;
+            if created <= index {
+                gone.push(shared.id);
+            } else {
+                tracing::warn!(id = %shared.id, index, created, "a server that is behind does not list an allocation; it goes on");
+            }
+        }
+        gone
     }
 
     async fn assign(self: &Arc<Self>, assigned: AssignedAllocation, occasion: Occasion) {

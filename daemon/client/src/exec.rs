@@ -3,11 +3,10 @@
 use nomadd_model::AllocationId;
 use nomadd_supervisor::{ExecError as StartError, ExecRequest};
 
-pub use nomadd_supervisor::exec::{ExecControl, Input, Output};
-pub use nomadd_supervisor::{ExecSession, TerminalSize};
-
 use crate::allocation::launch;
 use crate::client::Client;
+
+pub use nomadd_supervisor::exec::{ExecControl, ExecExit, ExecSession, Input, Output, TerminalSize};
 
 /// Why a command does not run beside a task.
 #[derive(Debug, thiserror::Error)]

@@ -223,6 +223,26 @@ async fn an_allocation_that_servers_no_longer_list_goes_with_its_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_behind_ends_nothing() {
+    let (server, dir) = (Server::new(), TempDir::new());
+    let agent = Agent::start(&server, &dir).await;
+    let newer = |allocation: &mut nomadd_model::Allocation| allocation.create_index = 1_000;
+    let id = server.assign(assigned(JobType::Service, vec![script("web", "exec sleep 1000")], |_, allocation| {
+        newer(allocation);
+    }));
+    server.wait_status(id, ClientStatus::Running).await;
+    agent.crash().await;
+    server.forget(id);
+    let agent = Agent::start(&server, &dir).await;
+    let later = server.assign(allocation(JobType::Batch, vec![script("t", "true")]));
+    server.wait_status(later, ClientStatus::Complete).await;
+    assert_eq!(agent.client.allocation_status(id).unwrap(), ClientStatus::Running);
+    agent.client.end_everything().await;
+    assert!(!dir.path().join(format!("alloc/{id}")).exists());
+    agent.crash().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_short_tasks_all_complete() {
     let (server, dir) = (Server::new(), TempDir::new());
     let agent = Agent::start(&server, &dir).await;

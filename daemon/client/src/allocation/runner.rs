@@ -199,6 +199,10 @@ impl Runner {
             Message::Restart(task, reply) => self.restart(task, reply),
             Message::Signal(task, signal, reply) => self.signal(task.as_ref(), &signal, reply),
             Message::OutOfContact => self.input(AllocationInput::Stop(KillWish::Delayed)),
+            Message::End => {
+                self.held.clear();
+                self.input(AllocationInput::Stop(KillWish::AtOnce));
+            }
             Message::Remove => {
                 self.removal = Removal::WhenOver;
                 self.held.clear();

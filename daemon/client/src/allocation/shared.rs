@@ -65,6 +65,8 @@ pub enum Message {
     Signal(Option<Text>, String, Reply),
     /// The servers are out of reach for longer than the job allows.
     OutOfContact,
+    /// The agent goes and leaves nothing behind (`-dev`).
+    End,
     /// Servers no longer have it: end it and remove everything.
     Remove,
 }
