@@ -223,6 +223,23 @@ mod tests {
     }
 
     #[test]
+    fn any_bytes_are_a_record_that_encodes_the_same_or_an_error() {
+        let mut seed = 7_u64;
+        for _ in 0..20_000 {
+            let mut bytes = Vec::new();
+            for _ in 0..24 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                bytes.push(b"a \n\\n9\xff"[(seed >> 33) as usize % 7]);
+            }
+            bytes.push(b'\n');
+            if let Ok(record) = Record::decode(&bytes) {
+                assert_eq!(record.encode(), bytes);
+            }
+            drop(Record::take_frame(&mut bytes));
+        }
+    }
+
+    #[test]
     fn frames_are_taken_whole_from_a_growing_buffer() {
         let frame = Record::new("stop").frame();
         let mut buffer = Vec::new();
