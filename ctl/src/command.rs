@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod arguments;
 pub mod completions;
+pub mod confirm;
 pub mod job;
 pub mod man;
 pub mod version;

@@ -25,18 +25,36 @@ impl Failure {
     }
     /// A failed request: `Error doing x: Unexpected response code: 500 (…)`.
     pub fn request(doing: &str, error: &ApiError) -> Self {
-        Self::new(format!("Error {doing}: {}", chain(error)))
+        let hint = match error {
+            ApiError::Unreachable { address, .. } => format!("\n{}", nobody(address)),
+            _ => String::new(),
+        };
+        Self::new(format!("Error {doing}: {}{hint}", chain(error)))
     }
     /// A wrong use: one sentence, then where help is.
     pub fn usage(sentence: &str, command: &str) -> Self {
-        Self::new(format!("{sentence}\nFor additional help try 'nomadctl {command} -help'"))
+        Self::new(format!("{sentence}\nFor additional help try '{} {command} -help'", program()))
     }
+}
+
+/// The name that this program was started under: `nomadctl` or `nomad`.
+pub fn program() -> &'static str {
+    let name = std::env::args_os().next().unwrap_or_default();
+    let name = std::path::Path::new(&name).file_name().unwrap_or_default();
+    if name == "nomad" { "nomad" } else { "nomadctl" }
 }
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::new(format!("{error:#}"))
     }
+}
+
+/// What helps when no agent answers.
+fn nobody(address: &nomadd_api::Address) -> String {
+    format!(
+        "No agent answers at {address}: start one with 'nomadd agent -dev', or name another with -address or NOMAD_ADDR"
+    )
 }
 
 /// An error with its causes on one line.

@@ -7,8 +7,10 @@ mod command;
 mod context;
 mod failure;
 mod hint;
+mod jobfile;
 mod monitor;
 mod output;
+mod show;
 mod table;
 mod text;
 

@@ -46,7 +46,7 @@ impl Output {
         if let Some(template) = &self.template {
             return template::render(template, value)
                 .map(Some)
-                .map_err(|error| Failure::new(format!("Error formatting with template: {error}")));
+                .map_err(|error| Failure::new(format!("Error formatting the data: {error}")));
         }
         match (self.json, self.format) {
             (true, _) | (_, Some(Format::Json)) => {

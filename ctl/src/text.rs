@@ -82,6 +82,11 @@ pub fn two_units(span: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
+/// A span in whole seconds, in all its units: `21h0m13s`, `1s`.
+pub fn seconds(span: Duration) -> String {
+    Duration(span.0 / 1_000_000_000 * 1_000_000_000).to_string()
+}
+
 /// Bytes in IEC units: `0 B`, `4.0 KiB`, `18 MiB`.
 pub fn bytes(count: u64) -> String {
     const UNITS: &[&str] = &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];

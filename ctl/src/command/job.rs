@@ -1,7 +1,12 @@
 //! The group `job`, and the old short names at the top.
 
+pub mod fate;
 pub mod inspect;
+pub mod plan;
 pub mod resolve;
+pub mod run;
+pub mod stop;
+pub mod validate;
 
 use clap::Subcommand;
 
@@ -13,6 +18,14 @@ use crate::failure::Outcome;
 pub enum Job {
     /// Show a job as the servers keep it
     Inspect(inspect::Args),
+    /// Show what a job would change, without changing anything
+    Plan(plan::Args),
+    /// Run a new job, or change one that runs
+    Run(run::Args),
+    /// Stop jobs
+    Stop(stop::Args),
+    /// Check a job file
+    Validate(validate::Args),
 }
 
 impl Job {
@@ -20,6 +33,10 @@ impl Job {
     pub async fn run(self, context: Context) -> Outcome {
         match self {
             Self::Inspect(args) => inspect::run(args, context).await,
+            Self::Plan(args) => plan::run(args, context).await,
+            Self::Run(args) => run::run(args, context).await,
+            Self::Stop(args) => stop::run(args, context).await,
+            Self::Validate(args) => validate::run(args, context).await,
         }
     }
 }
@@ -29,6 +46,14 @@ impl Job {
 pub enum Old {
     /// Show a job as the servers keep it
     Inspect(inspect::Args),
+    /// Show what a job would change, without changing anything
+    Plan(plan::Args),
+    /// Run a new job, or change one that runs
+    Run(run::Args),
+    /// Stop jobs
+    Stop(stop::Args),
+    /// Check a job file
+    Validate(validate::Args),
 }
 
 impl Old {
@@ -36,6 +61,10 @@ impl Old {
     pub async fn run(self, context: Context) -> Outcome {
         match self {
             Self::Inspect(args) => inspect::run(args, context).await,
+            Self::Plan(args) => plan::run(args, context).await,
+            Self::Run(args) => run::run(args, context).await,
+            Self::Stop(args) => stop::run(args, context).await,
+            Self::Validate(args) => validate::run(args, context).await,
         }
     }
 }

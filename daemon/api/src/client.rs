@@ -176,8 +176,15 @@ impl Client {
         }
     }
 
-    /// Opens a connection.
-    pub(crate) async fn connect(&self) -> Result<Box<dyn Stream>, ApiError> {
+    /// A request as Go's programs name it in errors: `Get "http://127.0.0.1:4646/v1/jobs"`.
+    fn described(&self, request: &Request) -> String {
+        let method = request.method.as_str();
+        let (first, rest) = method.split_at_checked(1).unwrap_or((method, ""));
+        format!("{first}{} \"{}{}\"", rest.to_lowercase(), self.address, self.target(request))
+    }
+
+    /// Opens a connection for a request.
+    pub(crate) async fn connect(&self, request: &Request) -> Result<Box<dyn Stream>, ApiError> {
         let connecting = async {
             Ok::<Box<dyn Stream>, std::io::Error>(match &self.address {
                 Address::Tcp { host, port } => {
@@ -190,7 +197,11 @@ impl Client {
         };
         let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer within 10 s");
         let connected = tokio::time::timeout(CONNECT_TIME, connecting).await.unwrap_or_else(|_| Err(late()));
-        connected.map_err(|source| ApiError::Unreachable { address: self.address.clone(), source })
+        connected.map_err(|error| ApiError::Unreachable {
+            request: self.described(request),
+            address: self.address.clone(),
+            error,
+        })
     }
 
     /// Sends a request and returns the answer's head with its body still to be read; an error status is an error.
@@ -207,7 +218,7 @@ impl Client {
 
     /// The same, whatever the status.
     pub async fn send_any(&self, request: Request) -> Result<Response<Incoming>, ApiError> {
-        let stream = self.connect().await?;
+        let stream = self.connect(&request).await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // The connection lives as long as its answer is read; it ends by itself.

@@ -6,12 +6,14 @@ use crate::address::Address;
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// Nobody answers.
-    #[error("cannot reach the agent at {address}")]
+    #[error("{request}: {}", dialled(.address, .error))]
     Unreachable {
+        /// What was asked: `Get "http://127.0.0.1:4646/v1/jobs"`.
+        request: String,
         /// Where it was looked for.
         address: Address,
-        #[source]
-        source: std::io::Error,
+        /// Why not; it is part of the text already.
+        error: std::io::Error,
     },
     /// The agent answered with an error.
     #[error("Unexpected response code: {status} ({body})")]
@@ -40,5 +42,20 @@ impl ApiError {
     /// Whether there is no such thing.
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(404)
+    }
+}
+
+/// How Go's programs say that nobody answers: `dial tcp 127.0.0.1:4646: connect: connection refused`.
+fn dialled(address: &Address, error: &std::io::Error) -> String {
+    let mut why = error.to_string();
+    if let Some(end) = why.find(" (os error") {
+        why.truncate(end);
+        why = why.to_lowercase();
+    }
+    let call = if error.raw_os_error().is_some() { "connect: " } else { "" };
+    match address {
+        Address::Unix(path) => format!("dial unix {}: {call}{why}", path.display()),
+        Address::Tcp { host, port } if host.contains(':') => format!("dial tcp [{host}]:{port}: {call}{why}"),
+        Address::Tcp { host, port } => format!("dial tcp {host}:{port}: {call}{why}"),
     }
 }

@@ -63,12 +63,10 @@ impl Client {
         };
         let mut handshake =
             format!("ws://{}{}", self.host(), self.target(&request)).into_client_request().map_err(broken)?;
-        if let Ok(token) = self.token.parse() {
-            if !self.token.is_empty() {
-                handshake.headers_mut().insert("X-Nomad-Token", token);
-            }
+        if let (false, Ok(token)) = (self.token.is_empty(), self.token.parse()) {
+            handshake.headers_mut().insert("X-Nomad-Token", token);
         }
-        let stream = self.connect().await?;
+        let stream = self.connect(&request).await?;
         let (socket, _) = tokio_tungstenite::client_async(handshake, stream).await.map_err(broken)?;
         Ok(ExecSession(socket))
     }
