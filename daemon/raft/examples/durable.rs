@@ -18,7 +18,8 @@ fn config(folder: &Path, durability: Durability) -> Config {
 }
 
 fn upsert(number: u64, size: usize) -> Command {
-    let namespace = Namespace { name: format!("n{}", number % 1000), description: "x".repeat(size), ..Namespace::default() };
+    let namespace =
+        Namespace { name: format!("n{}", number % 1000), description: "x".repeat(size), ..Namespace::default() };
     Command::NamespaceUpsert(NamespaceUpsert { namespaces: vec![namespace] })
 }
 
@@ -67,14 +68,23 @@ async fn main() -> anyhow::Result<()> {
         let down = start.elapsed();
         let start = Instant::now();
         let (raft, recovered) = Raft::open(config(&folder, durability)).await?;
-        println!("shut down in {down:.1?}, opened again in {:.1?}, {} entries applied", start.elapsed(), recovered.replayed);
+        println!(
+            "shut down in {down:.1?}, opened again in {:.1?}, {} entries applied",
+            start.elapsed(),
+            recovered.replayed
+        );
         for (in_flight, size) in [(1, 256), (1, 1024), (16, 1024), (1024, 1024)] {
             measure(&raft, in_flight, size).await?;
         }
         raft.shutdown().await;
         let start = Instant::now();
         let (raft, recovered) = Raft::open(config(&folder, durability)).await?;
-        println!("opened again in {:.1?}, {} entries applied, snapshot {:?}", start.elapsed(), recovered.replayed, recovered.snapshot_index);
+        println!(
+            "opened again in {:.1?}, {} entries applied, snapshot {:?}",
+            start.elapsed(),
+            recovered.replayed,
+            recovered.snapshot_index
+        );
         raft.shutdown().await;
     }
     let _gone = std::fs::remove_dir_all(&folder);

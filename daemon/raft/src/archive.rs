@@ -190,7 +190,10 @@ impl<R: Read> Source<R> {
         into.resize(length, 0);
         self.fill(into)?;
         if crc32c::crc32c(into) != crc {
-            return Err(SnapshotError::Damaged(format!("the chunk before byte {} does not have its checksum", self.length)));
+            return Err(SnapshotError::Damaged(format!(
+                "the chunk before byte {} does not have its checksum",
+                self.length
+            )));
         }
         Ok(true)
     }

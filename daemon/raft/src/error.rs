@@ -30,7 +30,9 @@ pub enum OpenError {
         pid: String,
     },
     /// Another release made it.
-    #[error("data folder {path} has format {found}, this release reads format {known}: run the release that wrote it, or give this agent another data_dir")]
+    #[error(
+        "data folder {path} has format {found}, this release reads format {known}: run the release that wrote it, or give this agent another data_dir"
+    )]
     Version {
         /// The folder.
         path: PathBuf,
@@ -61,7 +63,9 @@ pub enum OpenError {
         source: SnapshotError,
     },
     /// Entries between snapshot and log are gone.
-    #[error("the log begins at entry {first}, but the newest snapshot in {path} ends at {index}: put the newer snapshot back, or restore this server's data folder from a backup")]
+    #[error(
+        "the log begins at entry {first}, but the newest snapshot in {path} ends at {index}: put the newer snapshot back, or restore this server's data folder from a backup"
+    )]
     Gap {
         /// The folder of the snapshots.
         path: PathBuf,
@@ -71,7 +75,9 @@ pub enum OpenError {
         index: u64,
     },
     /// Acknowledged entries are gone.
-    #[error("the log on the disk ends at entry {found}, but entry {applied} was acknowledged: the disk lost synced data; restore this server's data folder from a backup")]
+    #[error(
+        "the log on the disk ends at entry {found}, but entry {applied} was acknowledged: the disk lost synced data; restore this server's data folder from a backup"
+    )]
     Lost {
         /// The last entry found.
         found: u64,
@@ -111,7 +117,9 @@ pub enum ProposeError {
         leader: Option<Leader>,
     },
     /// Too little room.
-    #[error("no space to write to {path}: {free} free, {needed} needed; free some space on that file system, then it goes on by itself")]
+    #[error(
+        "no space to write to {path}: {free} free, {needed} needed; free some space on that file system, then it goes on by itself"
+    )]
     DiskFull {
         /// The data folder.
         path: PathBuf,
@@ -121,7 +129,9 @@ pub enum ProposeError {
         needed: Size,
     },
     /// The log cannot be written; the room is being opened again.
-    #[error("the log cannot be written ({reason}): whether this write was kept is not known; reads go on, and writes do once the disk answers")]
+    #[error(
+        "the log cannot be written ({reason}): whether this write was kept is not known; reads go on, and writes do once the disk answers"
+    )]
     Storage {
         /// What failed.
         reason: Arc<str>,

@@ -54,7 +54,8 @@ impl Folder {
             let file = disk.open(&version, Open::Read).map_err(failed("open", &version))?;
             let bytes = read_all(&*file).map_err(failed("read", &version))?;
             let damaged = |reason: String| OpenError::Folder { path: version.clone(), reason };
-            let content: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+            let content: serde_json::Value =
+                serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
             let format = content.get("format").and_then(serde_json::Value::as_u64);
             match format {
                 None => return Err(damaged("it names no format".to_owned())),
@@ -69,7 +70,8 @@ impl Folder {
                 return Err(OpenError::Folder { path: version, reason });
             }
             let content = VersionFile { format: FORMAT, server: fresh };
-            let bytes = serde_json::to_vec(&content).map_err(|error| OpenError::Folder { path: version.clone(), reason: error.to_string() })?;
+            let bytes = serde_json::to_vec(&content)
+                .map_err(|error| OpenError::Folder { path: version.clone(), reason: error.to_string() })?;
             write_whole(disk, &version, &bytes).map_err(failed("write", &version))?;
             fresh
         };

@@ -89,7 +89,8 @@ impl Batch {
         head[0] = FORMAT;
         head[1] = kind;
         head[4..8].copy_from_slice(&(length as u32).to_le_bytes());
-        let crc = parts.iter().fold(crc32c::crc32c_append(salt, &head[..8]), |crc, part| crc32c::crc32c_append(crc, part));
+        let crc =
+            parts.iter().fold(crc32c::crc32c_append(salt, &head[..8]), |crc, part| crc32c::crc32c_append(crc, part));
         head[8..].copy_from_slice(&crc.to_le_bytes());
         self.bytes.extend_from_slice(&head);
         for part in parts {
@@ -139,7 +140,11 @@ pub(crate) struct Whole {
 /// Reads the batch at `start`; None when there is none, or it is damaged or cut.
 pub(crate) fn batch(file: &[u8], start: usize, salt: u32) -> Option<Whole> {
     let head = file.get(start..start.checked_add(BATCH)?)?;
-    if head[..4] != BATCH_MAGIC || head[4] != FORMAT || head[5] != 0 || u32_at(head, 20)? != crc32c::crc32c_append(salt, &head[..20]) {
+    if head[..4] != BATCH_MAGIC
+        || head[4] != FORMAT
+        || head[5] != 0
+        || u32_at(head, 20)? != crc32c::crc32c_append(salt, &head[..20])
+    {
         return None;
     }
     let count = u16::from_le_bytes([head[6], head[7]]);

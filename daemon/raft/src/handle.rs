@@ -121,8 +121,8 @@ impl Raft {
         let (ended, end) = oneshot::channel();
         let folder = config.folder.clone();
         let thread = std::thread::Builder::new().name("raft".into()).spawn(move || {
-            let ends_well = run(config, taken, made, ready);
-            let _nobody = ended.send(ends_well);
+            run(config, taken, made, ready);
+            let _nobody = ended.send(());
         });
         let failed = |what: &'static str, source| OpenError::Io { what, path: folder.clone(), source };
         drop(thread.map_err(|source| failed("start the raft thread for", source))?);
@@ -167,13 +167,21 @@ impl Raft {
     }
 
     /// Hands a command over; the future answers when it is applied.
-    async fn submit(&self, command: Command) -> Result<impl Future<Output = Result<Committed, ProposeError>> + use<>, ProposeError> {
+    async fn submit(
+        &self,
+        command: Command,
+    ) -> Result<impl Future<Output = Result<Committed, ProposeError>> + use<>, ProposeError> {
         let inner = &self.0;
         let now = inner.runtime.clock.now();
         if let Err(short) = inner.space.check(now) {
-            return Err(ProposeError::DiskFull { path: inner.space.path.clone(), free: short.free, needed: short.needed });
+            return Err(ProposeError::DiskFull {
+                path: inner.space.path.clone(),
+                free: short.free,
+                needed: short.needed,
+            });
         }
-        let stored = encode(now, &command).map_err(|error| ProposeError::Encode { reason: error.to_string().into() })?;
+        let stored =
+            encode(now, &command).map_err(|error| ProposeError::Encode { reason: error.to_string().into() })?;
         if stored.len() as u64 > inner.limits.entry {
             let (size, most) = (Size(stored.len() as u64), Size(inner.limits.entry));
             return Err(ProposeError::TooLarge { size, most });
@@ -196,7 +204,9 @@ impl Raft {
             let _place = place;
             sent.map_err(|_| ended(&shared))?;
             match answer.await {
-                Ok(Ok(ClientWriteResponse { log_id, data, .. })) => Ok(Committed { index: log_id.index, response: data }),
+                Ok(Ok(ClientWriteResponse { log_id, data, .. })) => {
+                    Ok(Committed { index: log_id.index, response: data })
+                }
                 Ok(Err(ClientWriteError::ForwardToLeader(forward))) => Err(not_leader(forward)),
                 Ok(Err(_)) => Err(ProposeError::Uncertain),
                 Err(_) => Err(ended(&shared)),
@@ -379,14 +389,21 @@ fn run(
 
 type Build = Box<dyn FnOnce(Config) -> Room>;
 
-fn open(config: &Config, orders: mpsc::Receiver<Order>) -> Result<(tokio::runtime::Runtime, Arc<Shared>, Build), OpenError> {
+fn open(
+    config: &Config,
+    orders: mpsc::Receiver<Order>,
+) -> Result<(tokio::runtime::Runtime, Arc<Shared>, Build), OpenError> {
     let failed = |what| move |source| OpenError::Io { what, path: config.folder.clone(), source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed("start the raft room for"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(failed("start the raft room for"))?;
     let folder = Folder::open(&*config.disk, &config.folder, config.fresh_id)?;
     let (snapshots, newest) = Snapshots::open(Arc::clone(&config.disk), &folder.snapshots)?;
     let (snapshots, published) = (Arc::new(snapshots), Arc::new(Published::new(newest.unwrap_or_default())));
     let clock = config.runtime.clock.clone();
-    let machine = Machine::start(Arc::clone(&published), Arc::clone(&snapshots), clock).map_err(failed("start the apply thread for"))?;
+    let machine = Machine::start(Arc::clone(&published), Arc::clone(&snapshots), clock)
+        .map_err(failed("start the apply thread for"))?;
     let shared = Arc::new(Shared::new(folder.server, published, snapshots));
     let in_room = Arc::clone(&shared);
     let build = move |config| Room::new(config, folder, in_room, machine, orders);

@@ -101,7 +101,13 @@ struct Running {
 }
 
 impl Room {
-    pub(crate) fn new(config: Config, folder: Folder, shared: Arc<Shared>, machine: Machine, orders: mpsc::Receiver<Order>) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        folder: Folder,
+        shared: Arc<Shared>,
+        machine: Machine,
+        orders: mpsc::Receiver<Order>,
+    ) -> Self {
         Self { config, folder, shared, machine, orders, marked: 0, compacting: Arc::default() }
     }
 
@@ -114,7 +120,11 @@ impl Room {
                 }
                 Some(running)
             }
-            Err(error) => return drop(ready.send(Err(error))),
+            Err(error) => {
+                // The folder is free before anybody hears of it.
+                drop(self);
+                return drop(ready.send(Err(error)));
+            }
         };
         let mut wait = Backoff::default();
         loop {
@@ -156,7 +166,9 @@ impl Room {
                             running = up;
                             done.send(result)
                         }
-                        None => done.send(Err(SnapshotError::Refused(ProposeError::clone(&self.shared.trouble.load())))),
+                        None => {
+                            done.send(Err(SnapshotError::Refused(ProposeError::clone(&self.shared.trouble.load()))))
+                        }
                     };
                 }
                 Event::Failed(reason) => {
@@ -179,7 +191,10 @@ impl Room {
                             wait = Backoff::default();
                         }
                         Err(error) => {
-                            tracing::error!(error = &error as &dyn std::error::Error, "cannot start again from the disk");
+                            tracing::error!(
+                                error = &error as &dyn std::error::Error,
+                                "cannot start again from the disk"
+                            );
                             self.fail(chain(&error).into());
                         }
                     }
@@ -212,7 +227,8 @@ impl Room {
         let before = published.count();
         let grown = (Arc::clone(&self.shared.grown), self.config.limits.snapshot_bytes.max(1));
         let disk = Arc::clone(&self.config.disk);
-        let (log, writer, opened) = Log::open(disk, &self.folder.log, (salt, self.config.limits.segment), Arc::clone(&published), grown)?;
+        let (log, writer, opened) =
+            Log::open(disk, &self.folder.log, (salt, self.config.limits.segment), Arc::clone(&published), grown)?;
         self.check(&opened, first)?;
         log.keep_after(self.shared.snapshots.oldest_index());
         let membership = match opened.memberships.last() {
@@ -488,4 +504,40 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use nomadd_runtime::Runtime;
+
+    use super::*;
+    use crate::disk::{Durability, RealDisk};
+    use crate::handle::Raft;
+    use crate::log::record;
+    use crate::log::segments::{Change, Segments};
+    use crate::membership::Server;
+    use crate::testing::Scratch;
+    use crate::types::{Entry, Proposal};
+
+    #[tokio::test]
+    async fn an_entry_of_a_newer_release_stops_the_server_with_a_sentence_and_is_not_skipped() {
+        let scratch = Scratch::new("unknown");
+        let config = || Config::new(scratch.0.clone(), Server::default(), Durability::NoSync, Runtime::real(1));
+        let (raft, _) = Raft::open(config()).await.unwrap();
+        let last = raft.propose(Command::Noop).await.unwrap().index;
+        let term = raft.leadership().borrow().term;
+        raft.shutdown().await;
+        let (mut log, _) = Segments::open(Arc::new(RealDisk::default()), &scratch.0.join("log"), 1, 1 << 20).unwrap();
+        let mut stored = 7_i64.to_le_bytes().to_vec();
+        rmp_serde::encode::write_named(&mut stored, "Teleport").unwrap();
+        let payload = openraft::EntryPayload::Normal(Proposal::stored(stored.into()));
+        let entry = Entry { log_id: log_id(term, last + 1), payload };
+        log.write(&[Change::Entry(record::entry(&entry).unwrap())]).unwrap();
+        drop(log);
+        for _ in 0..2 {
+            let text = Raft::open(config()).await.unwrap_err().to_string();
+            assert!(text.contains(&format!("log entry {} cannot be applied", last + 1)), "{text}");
+            assert!(text.contains("\"Teleport\"") && text.contains("run the release that wrote it"), "{text}");
+        }
+    }
 }

@@ -46,13 +46,16 @@ pub(crate) type StoredMembership = openraft::type_config::alias::StoredMembershi
 pub(crate) type Membership = openraft::Membership<ServerId, Server>;
 pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<Types>;
 
+/// A command that waits for the apply thread.
+type Fresh = Mutex<Option<(Time, Command)>>;
+
 /// A command on its way through the log: its stored form, made once by who proposed it, and the command itself for the
 /// apply thread of this process. Entries read back from the disk have only the stored form.
 #[derive(Clone)]
 pub(crate) struct Proposal {
     /// `{now, command}` in the stored encoding.
     pub(crate) stored: Bytes,
-    fresh: Option<Arc<Mutex<Option<(Time, Command)>>>>,
+    fresh: Option<Arc<Fresh>>,
 }
 
 impl Proposal {

@@ -56,7 +56,9 @@ pub enum LogError {
         reason: String,
     },
     /// A segment in between is gone.
-    #[error("the log lacks segment {number} in {folder}: put the file back, or restore this server's data folder from a backup")]
+    #[error(
+        "the log lacks segment {number} in {folder}: put the file back, or restore this server's data folder from a backup"
+    )]
     Missing {
         /// The log's folder.
         folder: PathBuf,
@@ -225,7 +227,8 @@ impl Segments {
             for record in &whole.records {
                 let body = record.body(&bytes);
                 let position = (number, record.at.start);
-                replay(record.kind, body, position, record.at.len(), found).map_err(|reason| damaged(record.at.start, &reason))?;
+                replay(record.kind, body, position, record.at.len(), found)
+                    .map_err(|reason| damaged(record.at.start, &reason))?;
             }
             if let Some(last) = found.last() {
                 segment.last = segment.last.max(Some(last.index));
@@ -239,7 +242,7 @@ impl Segments {
             if !newest {
                 return Err(damaged(at, "a write in the middle of the log is not whole"));
             }
-            if let Some(later) = frame::batch_after(&bytes, at + 1, header.salt) {
+            if let Some(later) = frame::batch_after(&bytes[..at + torn], at + 1, header.salt) {
                 return Err(damaged(at, &format!("a write is not whole, and a later one at byte {later} is")));
             }
             found.torn = torn as u64;
@@ -247,7 +250,8 @@ impl Segments {
         if newest {
             self.salt = header.salt;
             self.end = at as u64;
-            segment.file = self.renew(&segment.path, &bytes[..at]).map_err(failed("write a sound copy of", &segment.path))?;
+            segment.file =
+                self.renew(&segment.path, &bytes[..at]).map_err(failed("write a sound copy of", &segment.path))?;
         }
         self.segments.push_back(segment);
         Ok(())
@@ -361,7 +365,9 @@ impl Segments {
     /// Removes segments whose entries are all at or below `upto`; returns the numbers of the removed.
     pub(crate) fn drop_through(&mut self, upto: u64) -> io::Result<u64> {
         let mut first = self.segments.front().map_or(0, |segment| segment.number);
-        while self.segments.len() > 1 && self.segments.front().is_some_and(|segment| segment.last.is_none_or(|last| last <= upto)) {
+        while self.segments.len() > 1
+            && self.segments.front().is_some_and(|segment| segment.last.is_none_or(|last| last <= upto))
+        {
             if let Some(gone) = self.segments.pop_front() {
                 self.disk.remove(&gone.path)?;
                 first = gone.number + 1;
@@ -407,7 +413,10 @@ pub(crate) enum Change {
     Vote(Vote),
     Committed(LogId),
     /// Entries from index `stay` on go; `last` is then the last one.
-    Truncate { stay: u64, last: Option<LogId> },
+    Truncate {
+        stay: u64,
+        last: Option<LogId>,
+    },
 }
 
 /// Takes one record of the file over into `found`; why not, in words.
@@ -441,3 +450,6 @@ fn replay(kind: u8, body: &[u8], at: (u64, usize), length: usize, found: &mut Fo
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

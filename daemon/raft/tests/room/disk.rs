@@ -85,8 +85,14 @@ async fn too_little_room_refuses_writes_with_path_and_figures_until_there_is_mor
         }
     };
     let text = error.to_string();
-    assert!(matches!(error, ProposeError::DiskFull { free: Size(267_386_880), needed: Size(268_435_456), .. }), "{text}");
-    assert!(text.contains(&folder.0.display().to_string()) && text.contains("255.0 MiB free, 256.0 MiB needed"), "{text}");
+    assert!(
+        matches!(error, ProposeError::DiskFull { free: Size(267_386_880), needed: Size(268_435_456), .. }),
+        "{text}"
+    );
+    assert!(
+        text.contains(&folder.0.display().to_string()) && text.contains("255.0 MiB free, 256.0 MiB needed"),
+        "{text}"
+    );
     assert!(has(&raft, "before"));
     faults.free.store(256 << 20, Ordering::SeqCst);
     raft.propose(upsert("after")).await.unwrap();

@@ -8,17 +8,21 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use nomadd_raft::{Config, Raft};
+use nomadd_raft::disk::RealDisk;
+use nomadd_raft::{Config, Durability, Raft};
 
 use crate::support::{Folder, config_at, described};
 
 const FOLDER: &str = "NOMADD_RAFT_KILLED_FOLDER";
+const SYNC: &str = "NOMADD_RAFT_KILLED_SYNC";
 const ROUNDS: u32 = 220;
 const WRITERS: u64 = 8;
 
-/// Small segments and many snapshots, so that kills meet every kind of work.
-fn small(folder: &Path) -> Config {
+/// Small segments and many snapshots, so that kills meet every kind of work. A kill takes nothing from the operating
+/// system, so most rounds do without syncs and are many instead; every fourth is as in earnest.
+fn small(folder: &Path, durability: Durability) -> Config {
     let mut config = config_at(folder);
+    config.disk = Arc::new(RealDisk { durability });
     config.limits.segment = 8 << 10;
     config.limits.snapshot_threshold = 60;
     config.limits.snapshot_interval = Duration::from_millis(4);
@@ -37,7 +41,8 @@ fn a_child_that_writes_until_it_is_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let (raft, _) = Raft::open(small(Path::new(&folder))).await.unwrap();
+        let durability = if std::env::var_os(SYNC).is_some() { Durability::Sync } else { Durability::NoSync };
+        let (raft, _) = Raft::open(small(Path::new(&folder), durability)).await.unwrap();
         let say = Arc::new(|line: String| std::io::stdout().lock().write_all(line.as_bytes()).unwrap());
         say("\nready\n".to_owned());
         let writers = (0..WRITERS).map(|writer| {
@@ -52,15 +57,22 @@ fn a_child_that_writes_until_it_is_killed() {
                 }
             })
         });
-        for writer in writers.collect::<Vec<_>>() {
-            writer.await.unwrap();
-        }
+        futures_util::future::join_all(writers).await;
     });
 }
 
-fn spawn(folder: &Path) -> Child {
+fn spawn(folder: &Path, durability: Durability) -> Child {
     let mut child = Process::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "killer::a_child_that_writes_until_it_is_killed", "--ignored", "--nocapture", "--test-threads=1"]);
+    child.args([
+        "--exact",
+        "killer::a_child_that_writes_until_it_is_killed",
+        "--ignored",
+        "--nocapture",
+        "--test-threads=1",
+    ]);
+    if durability == Durability::Sync {
+        child.env(SYNC, "1");
+    }
     child.env(FOLDER, folder).stdout(Stdio::piped()).spawn().unwrap()
 }
 
@@ -74,7 +86,8 @@ async fn everything_acknowledged_survives_kill_9_at_any_instant() {
     for round in 0..ROUNDS {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let wait = Duration::from_micros((random >> 33) % 12_000);
-        let mut child = spawn(&folder.0);
+        let durability = if round % 4 == 0 { Durability::Sync } else { Durability::NoSync };
+        let mut child = spawn(&folder.0, durability);
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (ready, is_ready) = mpsc::channel();
         let reader = std::thread::spawn(move || {
@@ -106,7 +119,8 @@ async fn everything_acknowledged_survives_kill_9_at_any_instant() {
                 total += 1;
             }
         }
-        let (raft, recovered) = Raft::open(small(&folder.0)).await.unwrap_or_else(|error| panic!("round {round}: {error}"));
+        let (raft, recovered) =
+            Raft::open(small(&folder.0, durability)).await.unwrap_or_else(|error| panic!("round {round}: {error}"));
         for (key, number) in &acknowledged {
             let found = value(&raft, key);
             assert!(found >= Some(*number), "round {round}: {key} is {found:?}, {number} was acknowledged");
@@ -116,6 +130,8 @@ async fn everything_acknowledged_survives_kill_9_at_any_instant() {
         from_snapshot += u32::from(recovered.snapshot_index.is_some());
         raft.shutdown().await;
     }
-    eprintln!("{ROUNDS} kills: {total} writes acknowledged, none lost; {torn} torn writes cut, {from_snapshot} starts from a snapshot");
+    eprintln!(
+        "{ROUNDS} kills: {total} writes acknowledged, none lost; {torn} torn writes cut, {from_snapshot} starts from a snapshot"
+    );
     assert!(total > u64::from(ROUNDS) && from_snapshot > 0, "the child wrote too little to prove anything");
 }

@@ -1,5 +1,7 @@
 //! The room from outside, on a real disk: what was acknowledged is there again, whatever happened in between.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod disk;
 mod killer;
 mod snapshots;
@@ -110,7 +112,8 @@ async fn more_than_may_wait_is_refused_as_busy() {
     config.limits.waiting = 2048;
     config.limits.patience = Duration::from_millis(20);
     let (raft, _) = Raft::open(config).await.unwrap();
-    let hold = |faults: std::sync::Arc<Faults>, (held, free): (tokio::sync::oneshot::Sender<()>, std::sync::mpsc::Receiver<()>)| {
+    let hold = |faults: std::sync::Arc<Faults>,
+                (held, free): (tokio::sync::oneshot::Sender<()>, std::sync::mpsc::Receiver<()>)| {
         std::thread::spawn(move || {
             let _gate = faults.gate.write();
             held.send(()).unwrap();

@@ -29,7 +29,8 @@ async fn the_log_is_dropped_behind_snapshots_and_both_together_hold_everything()
     let folder = Folder::new();
     let (raft, _) = Raft::open(compacting(&folder)).await.unwrap();
     fill(&raft, 0, 1000).await;
-    wait_until("a snapshot of nearly everything", || raft.stats().last_snapshot_index + 50 > raft.applied_index()).await;
+    wait_until("a snapshot of nearly everything", || raft.stats().last_snapshot_index + 50 > raft.applied_index())
+        .await;
     fill(&raft, 1000, 1200).await;
     wait_until("two snapshots and a short log", || folder.count("snapshots") == 2 && folder.count("log") < 12).await;
     raft.shutdown().await;
@@ -63,7 +64,8 @@ async fn a_damaged_snapshot_stops_the_server_and_the_one_before_it_still_serves(
     raft.shutdown().await;
     std::fs::write(folder.0.join("snapshots/00000000000000009999-1.tmp"), b"a leftover of a crash").unwrap();
     let newest = {
-        let mut files: Vec<_> = std::fs::read_dir(folder.0.join("snapshots")).unwrap().map(|file| file.unwrap().path()).collect();
+        let mut files: Vec<_> =
+            std::fs::read_dir(folder.0.join("snapshots")).unwrap().map(|file| file.unwrap().path()).collect();
         files.retain(|path| path.extension().is_some_and(|extension| extension == "snapshot"));
         files.into_iter().max().unwrap()
     };
@@ -75,7 +77,10 @@ async fn a_damaged_snapshot_stops_the_server_and_the_one_before_it_still_serves(
         let error = Raft::open(config(&folder)).await.unwrap_err();
         let text = error.to_string();
         assert!(matches!(error, OpenError::Snapshot { .. }), "{text}");
-        assert!(text.contains(&newest.display().to_string()) && text.contains("remove it, and the server starts from"), "{text}");
+        assert!(
+            text.contains(&newest.display().to_string()) && text.contains("remove it, and the server starts from"),
+            "{text}"
+        );
     }
     std::fs::write(&newest, &sound[..sound.len() - 5]).unwrap();
     assert!(matches!(Raft::open(config(&folder)).await, Err(OpenError::Snapshot { .. })), "a cut one");
