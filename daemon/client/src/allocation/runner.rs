@@ -472,7 +472,7 @@ impl Runner {
         }
     }
 
-    /// Everything is over: what is left of the executors goes, and when servers no longer have it, the rest as well.
+    /// Everything is over; when servers no longer have it, its files go as well.
     async fn finish(mut self) {
         self.inbox.close();
         let mut removed = self.removal == Removal::WhenOver;
@@ -484,12 +484,6 @@ impl Runner {
                 _ => {}
             }
         }
-        let (id, store) = (self.shared.id, self.context.store.clone());
-        let executors = self.context.pool.run(move || store.executors(id)).await.unwrap_or_default();
-        for task in executors {
-            let directory = self.context.store.executor(id, &task);
-            self.context.supervisor.remove_leftovers(&TaskHandleId::new(id.to_string(), task), &directory).await;
-        }
         let finished = self.machine.tasks().values().map(|task| task.state().finished_at).max();
         let over = finished.filter(|time| time.0 > 0).unwrap_or_else(|| self.context.runtime.clock.now());
         self.shared.lock().over = Some(over);
@@ -499,9 +493,15 @@ impl Runner {
     }
 }
 
-/// Removes the files of an allocation that is over.
+/// Removes the files of an allocation that is over, and what is left of its executors (they clean up after themselves, unless
+/// they were killed).
 pub async fn remove(context: &Context, shared: &Shared) {
     let (directory, store, id) = (shared.directory.clone(), context.store.clone(), shared.id);
+    let kept = context.store.clone();
+    for task in context.pool.run(move || kept.executors(id)).await.unwrap_or_default() {
+        let files = context.store.executor(id, &task);
+        context.supervisor.remove_leftovers(&TaskHandleId::new(id.to_string(), task), &files).await;
+    }
     let removed = context.pool.run(move || {
         directory.destroy().map_err(|error| launch::chain(&error))?;
         store.remove(id).map_err(|error| launch::chain(&error))
