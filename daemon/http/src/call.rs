@@ -1,0 +1,187 @@
+//! One request: its method, path, parameters and body.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::http::{HeaderMap, Method, StatusCode};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
+use nomadd_model::Text;
+use serde::de::DeserializeOwned;
+
+use crate::failure::Failure;
+
+/// The largest body of an ordinary request, in bytes.
+const MAX_BODY: usize = 16 << 20;
+/// The largest snapshot that may be restored, in bytes.
+pub const MAX_SNAPSHOT: usize = 2 << 30;
+/// How long a client may take to send a body.
+const BODY_TIME: Duration = Duration::from_secs(60);
+/// The longest and the ordinary wait of a blocking query.
+const MAX_WAIT: Duration = Duration::from_secs(300);
+/// More parameters than anybody needs.
+const MAX_PARAMETERS: usize = 256;
+
+/// A request.
+pub struct Call {
+    /// Its method; `POST` is treated as `PUT` where Nomad does.
+    pub method: Method,
+    /// The path below `/v1/`, decoded.
+    pub path: String,
+    /// The parameters, in order.
+    pub parameters: Vec<(String, String)>,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, not yet read. The lock only makes a request shareable; nobody else takes it.
+    pub body: Mutex<Body>,
+    /// The way to a web socket, when the client asked for one.
+    pub upgrade: Option<WebSocketUpgrade>,
+}
+
+impl Call {
+    /// A parameter's first value, "" when it stands without one.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+    /// A parameter's value, "" when it is absent.
+    pub fn text(&self, name: &str) -> &str {
+        self.parameter(name).unwrap_or_default()
+    }
+    /// A switch: absent is off; `true`, `1` or no value is on.
+    pub fn switch(&self, name: &str) -> Result<bool, Failure> {
+        match self.parameter(name) {
+            None => Ok(false),
+            Some("" | "true" | "1" | "t" | "T" | "TRUE" | "True") => Ok(true),
+            Some("false" | "0" | "f" | "F" | "FALSE" | "False") => Ok(false),
+            Some(other) => Err(Failure::bad_request(format!(
+                "Failed to parse value of {name:?} ({other:?}) as a bool: true or false is expected"
+            ))),
+        }
+    }
+    /// A number.
+    pub fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Failure> {
+        match self.parameter(name) {
+            None | Some("") => Ok(None),
+            Some(text) => text.parse().map(Some).map_err(|_| {
+                Failure::bad_request(format!("Failed to parse value of {name:?} ({text:?}): a number is expected"))
+            }),
+        }
+    }
+    /// Whether the method reads.
+    pub fn is_get(&self) -> bool {
+        self.method == Method::GET || self.method == Method::HEAD
+    }
+    /// Whether the method writes.
+    pub fn is_put(&self) -> bool {
+        self.method == Method::PUT || self.method == Method::POST
+    }
+    /// Refuses every method but reading.
+    pub fn must_get(&self) -> Result<(), Failure> {
+        if self.is_get() { Ok(()) } else { Err(Failure::method()) }
+    }
+    /// Refuses every method but writing.
+    pub fn must_put(&self) -> Result<(), Failure> {
+        if self.is_put() { Ok(()) } else { Err(Failure::method()) }
+    }
+
+    /// The namespace that the request names, or `default`.
+    pub fn namespace(&self) -> Text {
+        match self.text("namespace") {
+            "" => Text::from("default"),
+            namespace => Text::from(namespace),
+        }
+    }
+    /// The namespace in the request's body wins over `default`, the parameter over nothing.
+    pub fn namespace_for(&self, body: Option<&str>) -> Text {
+        match (self.parameter("namespace"), body) {
+            (Some(named), _) if !named.is_empty() => Text::from(named),
+            (_, Some(written)) if !written.is_empty() => Text::from(written),
+            _ => Text::from("default"),
+        }
+    }
+    /// Which index the caller has seen, for a blocking query; 0 does not block.
+    pub fn index(&self) -> Result<u64, Failure> {
+        match self.text("index") {
+            "" => Ok(0),
+            text => text.parse().map_err(|_| Failure::bad_request("Invalid index")),
+        }
+    }
+    /// How long a blocking query waits.
+    pub fn wait(&self) -> Result<Duration, Failure> {
+        match self.text("wait") {
+            "" => Ok(MAX_WAIT),
+            text => {
+                let span = nomadd_model::Duration::parse(text).map_err(|_| Failure::bad_request("Invalid wait time"))?;
+                Ok(if span.0 <= 0 { MAX_WAIT } else { span.to_std().min(MAX_WAIT) })
+            }
+        }
+    }
+
+    /// Takes the body, to be read in pieces.
+    pub fn take_body(&mut self) -> Body {
+        std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
+    /// Reads the body whole.
+    pub async fn bytes(&mut self) -> Result<Bytes, Failure> {
+        self.limited(MAX_BODY).await
+    }
+    async fn limited(&mut self, most: usize) -> Result<Bytes, Failure> {
+        let body = self.take_body();
+        let read = tokio::time::timeout(BODY_TIME, Limited::new(body, most).collect()).await;
+        match read {
+            Err(_) => Err(Failure::new(
+                StatusCode::REQUEST_TIMEOUT,
+                format!("the request's body did not arrive within {} s", BODY_TIME.as_secs()),
+            )),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the request's body has more than {most} bytes")))
+            }
+            Ok(Err(error)) => Err(Failure::bad_request(format!("the request's body broke off: {error}"))),
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        }
+    }
+    /// Reads the body as JSON.
+    pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
+        let bytes = self.bytes().await?;
+        decode(&bytes)
+    }
+    /// Reads the body as JSON; an empty one is the zero value.
+    pub async fn json_or_default<T: DeserializeOwned + Default>(&mut self) -> Result<T, Failure> {
+        let bytes = self.bytes().await?;
+        if bytes.is_empty() { Ok(T::default()) } else { decode(&bytes) }
+    }
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    // serde_json refuses nesting deeper than 128 by itself.
+    serde_json::from_slice(bytes).map_err(|error| {
+        if error.is_eof() {
+            // The words that clients of Nomad know.
+            return Failure::bad_request(if bytes.is_empty() { "EOF" } else { "unexpected EOF" });
+        }
+        Failure::bad_request(error)
+    })
+}
+
+/// Reads the parameters of a query; `+` is a space.
+pub fn parameters(query: &str) -> Result<Vec<(String, String)>, Failure> {
+    let mut parameters = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        if parameters.len() == MAX_PARAMETERS {
+            return Err(Failure::bad_request(format!("more than {MAX_PARAMETERS} query parameters")));
+        }
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        parameters.push((unescape(key)?, unescape(value)?));
+    }
+    Ok(parameters)
+}
+
+fn unescape(text: &str) -> Result<String, Failure> {
+    let spaced = text.replace('+', " ");
+    percent_encoding::percent_decode_str(&spaced)
+        .decode_utf8()
+        .map(|text| text.into_owned())
+        .map_err(|_| Failure::bad_request(format!("the query parameter {text:?} is not UTF-8")))
+}

@@ -1,0 +1,21 @@
+//! The HTTP API v1: one file per resource below `resource/`.
+//!
+//! Decodes requests, asks the server's endpoints or the client of this agent, and writes Nomad's wire shapes, status codes and
+//! texts. Decides nothing about jobs. Called by the agent's wiring (`serve`).
+
+mod answer;
+mod app;
+mod blocking;
+mod cache;
+mod call;
+mod failure;
+pub mod filter;
+mod identify;
+mod listen;
+mod page;
+mod resource;
+mod route;
+mod view;
+
+pub use app::{AgentInfo, App, Cache, Control};
+pub use listen::{Limits, ListenError, Listener, serve};

@@ -1,0 +1,170 @@
+//! The agent itself: what it is, how it is, whom it knows, its log.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use base64::Engine as _;
+use bytes::Bytes;
+use futures_util::stream;
+use nomadd_runtime::log::Level;
+use nomadd_server::status;
+use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::answer::{self, Answered};
+use crate::app::App;
+use crate::call::Call;
+use crate::failure::Failure;
+
+/// How often a quiet stream says that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// `GET /v1/agent/self`.
+pub async fn describe(app: &App, call: Call) -> Answered {
+    call.must_get()?;
+    answer::json(&call, &app.control.describe())
+}
+
+/// `GET /v1/agent/health`; 500 when a half that was asked for is not well.
+pub async fn health(app: &App, call: Call) -> Answered {
+    call.must_get()?;
+    let kind = call.text("type");
+    if !matches!(kind, "" | "server" | "client") {
+        return Err(Failure::bad_request(format!("unknown type {kind:?}; server or client is expected")));
+    }
+    let mut parts = serde_json::Map::new();
+    let mut well = true;
+    if kind == "client" || (kind.is_empty() && app.client.is_some()) {
+        let state = match &app.client {
+            None => Err("client not enabled"),
+            Some(client) if client.last_contact() > app.control.started_at() => Ok(()),
+            Some(_) => Err("no known servers"),
+        };
+        well &= state.is_ok();
+        parts.insert("client".into(), health_of(state));
+    }
+    if kind == "server" || (kind.is_empty() && app.server.is_some()) {
+        let state = match &app.server {
+            None => Err("server not enabled"),
+            Some(server) if status::has_leader(server) => Ok(()),
+            Some(_) => Err("No cluster leader"),
+        };
+        well &= state.is_ok();
+        parts.insert("server".into(), health_of(state));
+    }
+    let mut response = answer::json(&call, &parts)?;
+    if !well {
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    }
+    Ok(response)
+}
+
+fn health_of(state: Result<(), &str>) -> serde_json::Value {
+    json!({ "ok": state.is_ok(), "message": state.err().unwrap_or("ok") })
+}
+
+/// `GET /v1/agent/members`.
+pub async fn members(app: &App, call: Call) -> Answered {
+    call.must_get()?;
+    let info = &app.info;
+    let members = app.control.members();
+    let name = info.name.strip_suffix(&format!(".{}", info.region)).unwrap_or(&info.name);
+    answer::json(
+        &call,
+        &json!({ "ServerName": name, "ServerRegion": info.region, "ServerDC": info.datacenter, "Members": members }),
+    )
+}
+
+/// `GET /v1/agent/servers`: the servers that the client half speaks with.
+pub async fn servers(app: &App, call: Call) -> Answered {
+    if call.is_put() {
+        return Err(Failure::not_implemented("the list of servers cannot be changed: this agent's client uses the server of the same process"));
+    }
+    call.must_get()?;
+    answer::json(&call, &[&app.info.rpc_address])
+}
+
+/// `PUT /v1/agent/join`: many servers are not there yet.
+pub async fn join(_: &App, call: Call) -> Answered {
+    call.must_put()?;
+    let error = "joining servers is not there yet: this build runs one server";
+    answer::json(&call, &json!({ "num_joined": 0, "error": error, "warning": "" }))
+}
+
+/// `PUT /v1/agent/force-leave`.
+pub async fn force_leave(app: &App, call: Call) -> Answered {
+    call.must_put()?;
+    match call.text("node") {
+        "" => Err(Failure::bad_request("missing node to force leave")),
+        name if name == app.info.name => {
+            Err(Failure::bad_request(format!("{name} is this agent itself; stop it with systemctl stop nomadd instead")))
+        }
+        // As in Nomad a name that nobody has is no error: the aim is reached.
+        _ => Ok(answer::empty()),
+    }
+}
+
+/// `GET /v1/agent/schedulers`.
+pub async fn schedulers(app: &App, call: Call) -> Answered {
+    call.must_get()?;
+    let config = app.server()?.config();
+    let started = app.control.started_at();
+    let workers: Vec<_> = (0..config.schedulers)
+        .map(|at| {
+            json!({
+                "id": format!("worker-{at}"), "enabled_schedulers": ["service", "batch", "system", "sysbatch"],
+                "started": started, "status": "Started", "workload_status": "WaitingToDequeue",
+            })
+        })
+        .collect();
+    answer::json(&call, &json!({ "server_id": app.info.name, "schedulers": workers }))
+}
+
+/// `GET /v1/agent/host` and `/v1/agent/pprof/…`.
+pub async fn debug_only(app: &App, call: Call) -> Answered {
+    call.must_get()?;
+    if !app.info.debug {
+        return Err(Failure::forbidden("Permission denied"));
+    }
+    Err(Failure::not_implemented("host data and profiles are not there yet"))
+}
+
+/// `GET /v1/agent/monitor`: the log from now on, as frames or plain.
+pub async fn monitor(app: &App, call: Call) -> Answered {
+    call.must_get()?;
+    let level = match call.text("log_level") {
+        "" => Level::Info,
+        text => Level::parse(text).ok_or_else(|| Failure::bad_request(format!("Unknown log level: {text}")))?,
+    };
+    if let Some(other) = call.parameter("node_id").filter(|id| !id.is_empty()) {
+        if app.client.as_ref().is_none_or(|client| client.node_id().to_string() != other) {
+            return Err(Failure::not_found(format!("Unknown node {other}")));
+        }
+    }
+    let (plain, as_json) = (call.switch("plain")?, call.switch("log_json")?);
+    let lines = app.log.subscribe();
+    let body = stream::unfold(lines, move |mut lines| async move {
+        loop {
+            let text = match tokio::time::timeout(HEARTBEAT, lines.recv()).await {
+                Ok(Ok(line)) if line.level > level => continue,
+                Ok(Ok(line)) if as_json => format!("{}\n", line.json),
+                Ok(Ok(line)) => format!("{}\n", line.text),
+                Ok(Err(RecvError::Lagged(missed))) => format!("[{missed} log lines were dropped: this monitor reads too slowly]\n"),
+                Ok(Err(RecvError::Closed)) => return None,
+                Err(_) if plain => continue,
+                Err(_) => return Some((Ok::<_, Infallible>(Bytes::from_static(b"{}")), lines)),
+            };
+            let bytes = if plain {
+                Bytes::from(text)
+            } else {
+                let data = base64::engine::general_purpose::STANDARD.encode(text);
+                Bytes::from(json!({ "Data": data, "FileEvent": "log" }).to_string())
+            };
+            return Some((Ok(bytes), lines));
+        }
+    });
+    let kind = if plain { "text/plain" } else { "application/json" };
+    Ok(answer::typed(kind, Body::from_stream(body)))
+}
