@@ -1,3 +1,38 @@
-//! The nomadd binary.
+//! The nomadd binary: the agent, its configuration's check, its version. Wiring only.
 
-fn main() {}
+mod agent;
+mod cli;
+mod control;
+mod describe;
+mod folders;
+mod interfaces;
+mod measure;
+mod signals;
+mod sd_notify;
+
+use std::process::ExitCode;
+
+/// The version of Nomad whose API, job files and texts this build speaks.
+pub const NOMAD_VERSION: &str = "2.0.5";
+/// Our own version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match cli::parse(&arguments) {
+        Ok(cli::Action::Agent(options)) => agent::run(options),
+        Ok(cli::Action::Validate(paths)) => agent::validate(&paths),
+        Ok(cli::Action::Version) => {
+            println!("nomadd v{VERSION} (compatible with Nomad v{NOMAD_VERSION})");
+            ExitCode::SUCCESS
+        }
+        Ok(cli::Action::Help(text)) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(usage) => {
+            eprintln!("{usage}");
+            ExitCode::from(usage.code())
+        }
+    }
+}

@@ -24,12 +24,14 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
 }
 
-/// Lays files over the defaults and flags over the files; `flags` is HCL text made from the command line (`log_level = "DEBUG"`).
-pub fn load(mode: Mode, sources: &[Source], flags: &str, interfaces: &Interfaces) -> Result<Loaded, Problems> {
+/// Lays files over the defaults and flags over the files; `flags` are pieces of HCL
+/// made from the command line (`log_level = "DEBUG"`), later ones win.
+pub fn load(mode: Mode, sources: &[Source], flags: &[String], interfaces: &Interfaces) -> Result<Loaded, Problems> {
     let mut findings = Findings::default();
     let mut merged = BTreeMap::new();
-    let flags = Source { name: "command line".to_owned(), text: flags.to_owned() };
-    for source in sources.iter().chain([&flags]) {
+    let flags: Vec<Source> =
+        flags.iter().map(|text| Source { name: "command line".to_owned(), text: text.clone() }).collect();
+    for source in sources.iter().chain(&flags) {
         match tree::parse(&source.name, &source.text) {
             Ok(mut entries) => {
                 check("", &mut entries, AGENT, &mut findings);

@@ -23,7 +23,7 @@ fn source(name: &str, text: &str) -> Source {
 
 fn loaded(texts: &[(&str, &str)], flags: &str) -> Result<Loaded, Problems> {
     let sources: Vec<Source> = texts.iter().map(|(name, text)| source(name, text)).collect();
-    load(Mode::Configured, &sources, flags, &interfaces())
+    load(Mode::Configured, &sources, &[flags.to_owned()], &interfaces())
 }
 
 const SERVER: &str = "data_dir = \"/opt/nomad\"\nserver {\n  enabled = true\n  bootstrap_expect = 1\n}\n";
@@ -37,7 +37,7 @@ fn defaults_are_nomads() {
     );
     assert_eq!((config.ports.http, config.ports.rpc, config.ports.serf), (4646, 4647, 4648));
     assert_eq!(config.advertise_http, "10.1.2.3:4646");
-    let dev = load(Mode::Development, &[], "", &interfaces()).unwrap().config;
+    let dev = load(Mode::Development, &[], &[], &interfaces()).unwrap().config;
     assert!(dev.server.enabled && dev.client.enabled);
     assert_eq!(dev.http[0].to_string(), "127.0.0.1:4646");
 }

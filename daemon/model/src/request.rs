@@ -341,4 +341,11 @@ noun! {
         pub all: bool = "All",
         pub groups: Vec<String> = "Groups",
     }
+
+    /// Allocations that somebody found healthy or not.
+    pub struct DeploymentAllocHealthRequest {
+        pub deployment_id: String = "DeploymentID",
+        pub healthy_allocation_ids: Vec<String> = "HealthyAllocationIDs",
+        pub unhealthy_allocation_ids: Vec<String> = "UnhealthyAllocationIDs",
+    }
 }

@@ -1,0 +1,42 @@
+# The commands of this project; README.md explains the first two.
+#
+#   make run    build, start an agent and run an example job
+#   make test   install what the tests need, build, and run every test
+#   make bench  measure, print the table and write target/bench.json
+#   make lint   format, clippy, licences and duplicate versions
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+PROFILE := --release
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: help build run test bench lint fmt deps
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+build:
+	$(CARGO) build $(PROFILE) --locked --workspace --bins
+
+run: build
+	@packaging/run-example "$(TARGET)/release"
+
+test: deps
+	@packaging/run-tests
+
+bench: build
+	@packaging/run-benches
+
+lint: deps
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(PROFILE) --locked --workspace --all-targets -- -D warnings
+	$(CARGO) deny --locked --log-level error check bans licenses sources
+
+fmt:
+	$(CARGO) fmt --all
+
+deps:
+	@packaging/install-deps

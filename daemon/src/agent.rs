@@ -1,0 +1,276 @@
+//! Runs an agent: configure, bind, open the log, start the halves, serve, wait, stop in order.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use nomadd_client::Client;
+use nomadd_config::{Config, Interfaces, Mode};
+use nomadd_http::{AgentInfo, App, Limits, Listener};
+use nomadd_raft::{Durability, Raft};
+use nomadd_rpc::InProcess;
+use nomadd_runtime::Runtime;
+use nomadd_runtime::log::{Format, Level, Log, Options as LogOptions, RotatedFile};
+use nomadd_server::Server;
+use nomadd_server::nodes::NodeService;
+
+use crate::cli::Options;
+use crate::control::AgentControl;
+use crate::folders::Folders;
+use crate::measure::Measures;
+use crate::signals::{Signals, Wish};
+use crate::{describe, interfaces, sd_notify};
+
+/// How long an ordered stop may take before the agent goes all the same.
+const STOP_TIME: Duration = Duration::from_secs(5);
+
+/// `nomadd config validate`.
+pub fn validate(paths: &[PathBuf]) -> ExitCode {
+    let checked = nomadd_config::read(paths).map_err(|problem| problem.to_string()).and_then(|sources| {
+        nomadd_config::load(Mode::Configured, &sources, &[], &interfaces::read()).map_err(|problems| problems.to_string())
+    });
+    match checked {
+        Ok(loaded) => {
+            for warning in &loaded.warnings {
+                println!("Warning: {warning}");
+            }
+            println!("Configuration is valid!");
+            ExitCode::SUCCESS
+        }
+        Err(problems) => {
+            eprintln!("{problems}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `nomadd agent`.
+pub fn run(options: Options) -> ExitCode {
+    let found = interfaces::read();
+    let (config, warnings) = match configure(&options, &found) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // Two threads serve; blocking work has its own. A worker per core would only cost memory on large hosts.
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
+    let reactor = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .max_blocking_threads(64)
+        .thread_keep_alive(Duration::from_secs(2))
+        .enable_all()
+        .build();
+    let ended = match reactor {
+        Ok(reactor) => reactor.block_on(live(config, warnings, threads)),
+        Err(error) => Err(anyhow::Error::new(error).context("cannot start the agent's threads")),
+    };
+    match ended {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("==> Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn configure(options: &Options, interfaces: &Interfaces) -> Result<(Config, Vec<String>), String> {
+    let sources = nomadd_config::read(&options.files).map_err(|problem| problem.to_string())?;
+    let loaded = nomadd_config::load(options.mode, &sources, &options.flags, interfaces).map_err(|problems| problems.to_string())?;
+    let config = loaded.config;
+    if !config.server.enabled && !config.client.enabled {
+        return Err("Must specify either server, client or dev mode for the agent.".to_owned());
+    }
+    if !config.server.enabled {
+        return Err("an agent that is only a client is not there yet: this build runs server and client in one process (add -server, or use -dev)".to_owned());
+    }
+    Ok((config, loaded.warnings.iter().map(ToString::to_string).collect()))
+}
+
+/// The agent's life, from its first bound port to its end.
+async fn live(config: Config, warnings: Vec<String>, threads: usize) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let runtime = Runtime::real(threads);
+    let measures = Measures::install();
+    let listeners = bind(&config).await?;
+    let folders = Folders::prepare(&config)?;
+    let log = open_log(&config, &runtime)?;
+    let name = if config.name.is_empty() { host_name() } else { config.name.clone() };
+
+    let rpc_address = config.advertise_rpc.clone();
+    let member = nomadd_raft::Server { name: format!("{name}.{}", config.region), address: rpc_address.clone() };
+    let durability = if folders.is_temporary() { Durability::NoSync } else { Durability::Sync };
+    let mut raft_config = nomadd_raft::Config::new(folders.server.join("raft"), member, durability, runtime.clone());
+    describe::raft_limits(&config, &mut raft_config.limits);
+    let (raft, recovered) = Raft::open(raft_config).await.context("cannot open the server's log")?;
+    let server_config = describe::server(&config, &name, &raft.id().to_string(), folders.server.clone());
+    let server = Server::start(server_config, raft.clone(), runtime.clone()).context("cannot start the server")?;
+
+    let client = if config.client.enabled {
+        let address = listeners.first().map(|listener| listener.address().to_string()).unwrap_or_default();
+        let client_config = describe::client(&config, &folders, &name, &address)?;
+        let connection = Arc::new(InProcess::new(Arc::new(NodeService::new(server.clone()))));
+        Some(Client::start(client_config, connection, runtime.clone()).await.context("cannot start the client")?)
+    } else {
+        None
+    };
+
+    banner(&config, &listeners, client.as_ref(), &raft.id().to_string());
+    for warning in warnings {
+        tracing::warn!("configuration: {warning}");
+    }
+    tracing::info!(index = recovered.index, replayed = recovered.replayed, torn_bytes = recovered.torn, "the server's log is open");
+
+    let info = Arc::new(AgentInfo {
+        region: config.region.clone(),
+        datacenter: config.datacenter.clone(),
+        name: format!("{name}.{}", config.region),
+        http_address: config.advertise_http.clone(),
+        rpc_address,
+        nomad_version: crate::NOMAD_VERSION,
+        version: crate::VERSION,
+        debug: config.enable_debug,
+        response_headers: config.response_headers.clone().into_iter().collect(),
+    });
+    let control = Arc::new(AgentControl {
+        config: config.clone(),
+        name,
+        raft: raft.clone(),
+        server: server.clone(),
+        client: client.clone(),
+        measures,
+        started: runtime.clock.now(),
+        runtime: runtime.clone(),
+    });
+    let app = App {
+        server: Some(server),
+        client: client.clone(),
+        runtime: runtime.clone(),
+        log: log.clone(),
+        info,
+        control,
+        cache: Arc::default(),
+    };
+    let limits = Limits { connections_per_client: config.http_max_conns_per_client };
+    for listener in listeners {
+        nomadd_http::serve(app.clone(), listener, limits);
+    }
+    sd_notify::tell("READY=1");
+
+    let code = wait(&config, &mut signals, &runtime, &log).await;
+    sd_notify::tell("STOPPING=1");
+    // Tasks go on by themselves, except in development, where nothing may be left behind.
+    let stop = async {
+        if let (Some(client), true) = (&client, folders.is_temporary()) {
+            client.end_everything().await;
+        }
+        runtime.tasks.shutdown().await;
+        raft.shutdown().await;
+    };
+    if tokio::time::timeout(STOP_TIME, stop).await.is_err() {
+        tracing::warn!("the agent did not stop in order within {} s", STOP_TIME.as_secs());
+    }
+    Ok(code)
+}
+
+/// Waits for the end: a signal, or the end of a task that the agent needs.
+async fn wait(config: &Config, signals: &mut Signals, runtime: &Runtime, log: &Log) -> ExitCode {
+    loop {
+        let wish = tokio::select! {
+            wish = signals.next() => wish,
+            () = runtime.tasks.failed() => {
+                eprintln!("==> Error: a part of the agent that it needs has ended; see the log. Restart the agent.");
+                return ExitCode::FAILURE;
+            }
+        };
+        let (word, gracefully) = match wish {
+            Wish::Reload => {
+                reload(config, log);
+                continue;
+            }
+            Wish::Interrupt => ("interrupt", config.leave_on_interrupt),
+            Wish::Terminate => ("terminated", config.leave_on_terminate),
+        };
+        println!("==> Caught signal: {word}");
+        return if gracefully {
+            println!("==> Gracefully shutting down agent...");
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
+    }
+}
+
+/// SIGHUP: reads the files again; the log level is what can change while the agent runs.
+fn reload(config: &Config, log: &Log) {
+    println!("==> Reloading configuration...");
+    let paths: Vec<PathBuf> = config.files.iter().map(PathBuf::from).collect();
+    let loaded = nomadd_config::read(&paths).map_err(|problem| problem.to_string()).and_then(|sources| {
+        nomadd_config::load(config.mode, &sources, &[], &interfaces::read()).map_err(|problems| problems.to_string())
+    });
+    match loaded {
+        Ok(loaded) => {
+            if let Some(level) = Level::parse(&loaded.config.log.level) {
+                log.set_level(level);
+                tracing::info!(%level, "configuration reloaded; other keys need a restart");
+            }
+        }
+        Err(problems) => tracing::error!("configuration not reloaded, the old one stays: {problems}"),
+    }
+}
+
+async fn bind(config: &Config) -> anyhow::Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    for address in &config.http {
+        listeners.push(Listener::bind(*address).await?);
+    }
+    Ok(listeners)
+}
+
+fn open_log(config: &Config, runtime: &Runtime) -> anyhow::Result<Log> {
+    let now = runtime.clock.now();
+    let file = match &config.log.file {
+        Some(path) => {
+            Some(RotatedFile::open(path, config.log.rotate_bytes, config.log.rotate_duration, config.log.rotate_max_files, now)?)
+        }
+        None => None,
+    };
+    let options = LogOptions {
+        level: Level::parse(&config.log.level).unwrap_or_default(),
+        format: if config.log.json { Format::Json } else { Format::Text },
+        stderr: true,
+        file,
+    };
+    Ok(Log::install(options, runtime.clock.clone()))
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// What people see first.
+fn banner(config: &Config, listeners: &[Listener], client: Option<&Client>, server_id: &str) {
+    for file in &config.files {
+        println!("==> Loaded configuration from {file}");
+    }
+    let bound: Vec<String> = listeners.iter().map(|listener| listener.address().to_string()).collect();
+    let node_id = client.map_or_else(|| server_id.to_owned(), |client| client.node_id().to_string());
+    let rows = [
+        ("Advertise Addrs", format!("HTTP: {}; RPC: {}", config.advertise_http, config.advertise_rpc)),
+        ("Bind Addrs", format!("HTTP: [{}]", bound.join(" "))),
+        ("Client", config.client.enabled.to_string()),
+        ("Log Level", config.log.level.clone()),
+        ("Node Id", node_id),
+        ("Region", format!("{} (DC: {})", config.region, config.datacenter)),
+        ("Server", config.server.enabled.to_string()),
+        ("Version", format!("{} (nomadd {})", crate::NOMAD_VERSION, crate::VERSION)),
+    ];
+    println!("==> Starting nomadd agent...\n==> nomadd agent configuration:\n");
+    for (name, value) in rows {
+        println!("{name:>22}: {value}");
+    }
+    println!("\n==> nomadd agent started! Log data will stream in below:\n");
+}

@@ -1,0 +1,188 @@
+//! The agent's configuration, told to each room in its own words.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use nomadd_client::{ClientConfig, GcConfig, HostNetwork, HostVolume, Loopback, Reserved};
+use anyhow::Context as _;
+use nomadd_config::{Config, Mode};
+use nomadd_driver::DriverConfig;
+use nomadd_driver::registry::Switch;
+use nomadd_model::{PreemptionConfig, SchedulerConfiguration};
+use serde_json::Value;
+
+use crate::folders::Folders;
+
+/// The bounds and policies of the log.
+pub fn raft_limits(config: &Config, limits: &mut nomadd_raft::Limits) {
+    limits.snapshot_threshold = config.server.raft_snapshot_threshold;
+    limits.snapshot_interval = config.server.raft_snapshot_interval.to_std();
+    limits.trailing_logs = config.server.raft_trailing_logs;
+}
+
+/// The server's.
+pub fn server(config: &Config, name: &str, id: &str, folder: PathBuf) -> nomadd_server::Config {
+    let of = &config.server;
+    let mut server = nomadd_server::Config::new(folder);
+    server.region = config.region.as_str().into();
+    server.datacenter = config.datacenter.as_str().into();
+    server.name = name.into();
+    server.id = id.into();
+    server.rpc_address = config.advertise_rpc.as_str().into();
+    server.schedulers = of.num_schedulers.unwrap_or(server.schedulers);
+    server.heartbeats.grace = of.heartbeat_grace;
+    server.heartbeats.min_ttl = of.min_heartbeat_ttl;
+    server.heartbeats.max_per_second = of.max_heartbeats_per_second;
+    server.heartbeats.failover_ttl = of.failover_heartbeat_ttl;
+    server.collection.job_interval = of.gc.job_interval;
+    server.collection.evaluation_age = of.gc.evaluation;
+    server.collection.batch_evaluation_age = of.gc.batch_evaluation;
+    server.collection.job_age = of.gc.job;
+    server.collection.deployment_age = of.gc.deployment;
+    server.collection.node_age = of.gc.node;
+    server.job_max_priority = of.job_max_priority;
+    server.job_default_priority = of.job_default_priority;
+    server.job_tracked_versions = of.job_tracked_versions;
+    server.job_max_source_size = of.job_max_source_size;
+    server.scheduler = SchedulerConfiguration {
+        scheduler_algorithm: of.scheduler.algorithm.clone(),
+        memory_oversubscription_enabled: of.scheduler.memory_oversubscription,
+        reject_job_registration: of.scheduler.reject_job_registration,
+        pause_eval_broker: of.scheduler.pause_eval_broker,
+        node_limit_for_feasibility_checks: of.scheduler.node_limit,
+        preemption_config: PreemptionConfig {
+            batch_scheduler_enabled: of.scheduler.preempt_batch,
+            system_scheduler_enabled: of.scheduler.preempt_system,
+            service_scheduler_enabled: of.scheduler.preempt_service,
+            sys_batch_scheduler_enabled: of.scheduler.preempt_system_batch,
+        },
+        ..Default::default()
+    };
+    server.driver_check =
+        Arc::new(|driver, config| nomadd_driver::registry::validate_config(driver, config).map_err(|error| error.to_string()));
+    server
+}
+
+/// The client's.
+pub fn client(config: &Config, folders: &Folders, name: &str, http_address: &str) -> anyhow::Result<ClientConfig> {
+    let of = &config.client;
+    let development = config.mode == Mode::Development;
+    let mut client = if development { ClientConfig::dev(&folders.state) } else { ClientConfig::new(&folders.state) };
+    client.state_dir = folders.state.clone();
+    client.alloc_dir = folders.allocations.clone();
+    client.name = name.to_owned();
+    client.region = config.region.clone();
+    client.datacenter = config.datacenter.clone();
+    client.node_class = of.node_class.clone();
+    client.node_pool = of.node_pool.clone();
+    client.meta = of.meta.clone();
+    client.http_address = if http_address.starts_with("0.0.0.0") || http_address.starts_with("[::]") {
+        config.advertise_http.clone()
+    } else {
+        http_address.to_owned()
+    };
+    client.attributes = BTreeMap::from([
+        ("nomad.version".to_owned(), crate::NOMAD_VERSION.to_owned()),
+        ("nomad.revision".to_owned(), String::new()),
+        ("nomadd.version".to_owned(), crate::VERSION.to_owned()),
+        ("nomad.service_discovery".to_owned(), "true".to_owned()),
+        ("unique.advertise.address".to_owned(), config.advertise_http.clone()),
+    ]);
+    client.network_interface = Some(of.network_interface.clone()).filter(|name| !name.is_empty());
+    client.loopback = if development { Loopback::Use } else { Loopback::Avoid };
+    client.network_speed = of.network_speed;
+    let given = |amount: i64| u64::try_from(amount).ok().filter(|amount| *amount > 0);
+    client.cpu_total_compute = given(of.cpu_total_compute);
+    client.memory_total_mb = given(of.memory_total_mb);
+    client.disk_total_mb = given(of.disk_total_mb);
+    client.disk_free_mb = given(of.disk_free_mb);
+    client.reservable_cores = Some(of.reservable_cores.clone()).filter(|cores| !cores.is_empty());
+    client.reserved = Reserved {
+        cpu: of.reserved.cpu,
+        cores: of.reserved.cores.clone(),
+        memory_mb: of.reserved.memory_mb,
+        disk_mb: of.reserved.disk_mb,
+        ports: of.reserved.ports.clone(),
+    };
+    client.host_volumes = of
+        .host_volumes
+        .iter()
+        .map(|(name, volume)| (name.clone(), HostVolume { path: volume.path.clone(), read_only: volume.read_only }))
+        .collect();
+    client.host_networks = of
+        .host_networks
+        .iter()
+        .map(|(name, network)| {
+            let network = HostNetwork {
+                cidr: network.cidr.clone(),
+                interface: network.interface.clone(),
+                reserved_ports: network.reserved_ports.clone(),
+            };
+            (name.clone(), network)
+        })
+        .collect();
+    client.min_dynamic_port = of.min_dynamic_port;
+    client.max_dynamic_port = of.max_dynamic_port;
+    client.max_kill_timeout = of.max_kill_timeout;
+    client.node_max_allocs = of.node_max_allocs;
+    if !of.cgroup_parent.is_empty() {
+        client.cgroup_parent = of.cgroup_parent.clone();
+    }
+    drivers(config, &mut client.drivers)?;
+    client.options = of.options.clone();
+    client.gc = GcConfig {
+        interval: of.gc.interval,
+        parallel: of.gc.parallel_destroys,
+        disk_usage_threshold: of.gc.disk_usage_threshold,
+        inode_usage_threshold: of.gc.inode_usage_threshold,
+        max_allocs: of.gc.max_allocs,
+    };
+    Ok(client)
+}
+
+/// The drivers' own blocks (`plugin "raw_exec" { config { … } }`) and the old options (`driver.raw_exec.enable`).
+fn drivers(config: &Config, drivers: &mut DriverConfig) -> anyhow::Result<()> {
+    if config.client.options.get("driver.raw_exec.enable").is_some_and(|value| value == "1" || value == "true") {
+        drivers.raw_exec.enabled = true;
+    }
+    for (driver, settings) in &config.plugins {
+        let Value::Object(settings) = flattened(settings) else { continue };
+        for (key, value) in settings {
+            let place = format!("plugin {driver:?}: config key {key:?}");
+            let flag = || value.as_bool().with_context(|| format!("{place} must be true or false, not {value}"));
+            let text = || value.as_str().map(str::to_owned).with_context(|| format!("{place} must be a text, not {value}"));
+            match (driver.as_str(), key.as_str()) {
+                ("raw_exec", "enabled") => drivers.raw_exec.enabled = flag()?,
+                ("raw_exec", "denied_host_uids") => drivers.raw_exec.denied_host_uids = text()?,
+                ("raw_exec", "denied_host_gids") => drivers.raw_exec.denied_host_gids = text()?,
+                ("raw_exec", "denied_envvars") => {
+                    let list = value.as_array().with_context(|| format!("{place} must be a list of texts, not {value}"))?;
+                    let names = list.iter().map(|name| name.as_str().map(str::to_owned));
+                    drivers.raw_exec.denied_envvars = names
+                        .collect::<Option<_>>()
+                        .with_context(|| format!("{place} must be a list of texts, not {value}"))?;
+                }
+                // An old key without meaning here: cgroups are always used where they are.
+                ("raw_exec", "no_cgroups") => {}
+                ("raw_exec", _) => anyhow::bail!(
+                    "{place} is unknown; enabled, denied_host_uids, denied_host_gids and denied_envvars are known"
+                ),
+                ("mock_driver", "enabled") => drivers.mock_driver = if flag()? { Switch::On } else { Switch::Off },
+                ("exec" | "docker" | "podman" | "java" | "qemu", key) if key.starts_with("denied_") || key == "allow_caps" => {
+                    anyhow::bail!("{place} asks for a protection, but this build does not have the driver yet: remove it to start")
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A block that was written as a list of one.
+fn flattened(value: &Value) -> Value {
+    match value {
+        Value::Array(items) if items.len() == 1 => items[0].clone(),
+        other => other.clone(),
+    }
+}

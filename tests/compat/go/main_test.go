@@ -1,0 +1,3 @@
+package compat
+
+import _ "github.com/hashicorp/nomad/api"

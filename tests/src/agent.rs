@@ -1,0 +1,154 @@
+//! An agent of the real binary, on free ports of loopback, in folders of its own.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nomadd_api::{Client, Request};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::ctl::{Finished, ctl};
+use crate::wait::until;
+
+/// A running agent; it is killed, and its tasks with it, when this is dropped.
+pub struct Agent {
+    child: Option<Child>,
+    /// Where its API is.
+    pub port: u16,
+    /// Its folder: configuration, data, log.
+    pub folder: TempDir,
+    arguments: Vec<String>,
+}
+
+/// Where the binaries of this build are.
+pub fn binary(name: &str) -> PathBuf {
+    let mut folder = std::env::current_exe().expect("the test has a path");
+    // target/release/deps/test-123 → target/release
+    while folder.pop() {
+        let candidate = folder.join(name);
+        if candidate.is_file() {
+            return candidate;
+        }
+    }
+    panic!("{name} is not built; run: cargo build --release --workspace --bins");
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+}
+
+impl Agent {
+    /// `agent -dev`, ready: its node takes allocations.
+    pub async fn dev() -> Self {
+        let agent = Self::start(&["-dev"], "").await;
+        agent.node_ready().await;
+        agent
+    }
+
+    /// An agent with its state on disk, so that it can be killed and started again.
+    pub async fn durable() -> Self {
+        let agent = Self::start(
+            &[],
+            "server {\n  enabled = true\n}\nclient {\n  enabled = true\n  network_interface = \"lo\"\n}\nplugin \"raw_exec\" {\n  config {\n    enabled = true\n  }\n}\nbind_addr = \"127.0.0.1\"\n",
+        )
+        .await;
+        agent.node_ready().await;
+        agent
+    }
+
+    /// Starts an agent with flags and configuration; returns when its API answers.
+    pub async fn start(flags: &[&str], configuration: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("nomadd-test-").tempdir().expect("a temporary folder");
+        let port = free_port();
+        let data = if flags.contains(&"-dev") { String::new() } else { format!("data_dir = \"{}\"\n", folder.path().join("data").display()) };
+        let text = format!("{data}ports {{\n  http = {port}\n  rpc = {}\n}}\n{configuration}", free_port());
+        let file = folder.path().join("agent.hcl");
+        std::fs::write(&file, text).expect("the configuration is written");
+        let mut arguments = vec!["agent".to_owned(), format!("-config={}", file.display())];
+        arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        let mut agent = Self { child: None, port, folder, arguments };
+        agent.restart().await;
+        agent
+    }
+
+    /// Starts the process (again) and waits for its API.
+    pub async fn restart(&mut self) {
+        let log = std::fs::File::options().create(true).append(true).open(self.log_path()).expect("the log opens");
+        let child = Command::new(binary("nomadd"))
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("the log is shared"))
+            .stderr(log)
+            .spawn()
+            .expect("nomadd starts");
+        self.child = Some(child);
+        until("the API answers", || async {
+            let asked = self.api().call::<Value>(Request::get("/v1/agent/self")).await;
+            asked.map_err(|error| format!("{error}; log: {}", self.log()))
+        })
+        .await;
+    }
+
+    /// Kills the process with SIGKILL; its tasks go on.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it is ours to kill");
+            child.wait().expect("it is reaped");
+        }
+    }
+
+    /// The id of the process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+    /// A client of its API.
+    pub fn api(&self) -> Client {
+        Client::new(self.address().parse().expect("a sound address"))
+    }
+    /// `http://127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+    /// Runs nomadctl against it.
+    pub async fn ctl(&self, arguments: &[&str]) -> Finished {
+        ctl(&self.address(), arguments, self.folder.path()).await
+    }
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("agent.log")
+    }
+    /// Writes a file into its folder.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).expect("the file is written");
+        path
+    }
+    /// Its folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Waits until the node takes allocations.
+    pub async fn node_ready(&self) {
+        until("the node is ready", || async {
+            let nodes = self.api().call::<Value>(Request::get("/v1/nodes")).await.map_err(|error| error.to_string())?.value;
+            if nodes[0]["Status"] == "ready" { Ok(()) } else { Err(format!("{nodes}; log: {}", self.log())) }
+        })
+        .await;
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // An ordered stop first: it takes the tasks of a development agent along.
+        if let Some(child) = &mut self.child {
+            let _gone = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+            let _ended = child.wait();
+        }
+    }
+}
