@@ -2,6 +2,8 @@
 //!
 //! The rules are those of the compatible behaviour: job state, fit check, deployments. Properties are in `properties.rs`.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use std::sync::Arc;
 
 use nomadd_model::*;

@@ -9,7 +9,7 @@ use crate::command::{JobStability, JobVersionTagSet};
 use crate::event::{EventKind, Subject};
 use crate::key::JobKey;
 use crate::response::{Refused, Response};
-use crate::table::jobs::{JobRecord, Pin};
+use crate::table::jobs::JobRecord;
 
 /// How many versions are kept when a command does not say.
 const TRACKED: usize = 6;
@@ -63,7 +63,7 @@ pub(crate) fn pin(record: &mut JobRecord, create_index: u64, version: u64) {
 
 /// Notes that allocations refer to a version.
 pub(crate) fn pin_many(record: &mut JobRecord, create_index: u64, version: u64, count: u32) {
-    let pin = record.pins.entry((create_index, version)).or_insert_with(Pin::default);
+    let pin = record.pins.entry((create_index, version)).or_default();
     pin.allocations = pin.allocations.saturating_add(count);
 }
 

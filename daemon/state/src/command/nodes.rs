@@ -7,8 +7,8 @@ use nomadd_model::{
 };
 
 noun! {
-    /// Registers a node. Status, eligibility, drain and events of a known node are kept; a new one is eligible unless it is
-    /// being registered as ineligible.
+    /// Registers a node, or what changed on it. Eligibility, drain and events of a known node are kept; its status is the one
+    /// that is given here.
     pub struct NodeRegister {
         pub node: Arc<Node> = "Node",
         /// What the node proves itself with from now on; a known node must bring the same.
