@@ -358,10 +358,9 @@ impl Raft {
 
 /// Why the consensus is gone.
 fn ended(shared: &Shared) -> ProposeError {
-    if shared.core.load().is_none() {
-        return ProposeError::clone(&shared.trouble.load());
-    }
-    ProposeError::Storage { reason: "the consensus has ended".into() }
+    let Some(core) = shared.core.load_full() else { return ProposeError::clone(&shared.trouble.load()) };
+    let reason = core.log.failed().borrow().clone();
+    ProposeError::Storage { reason: reason.unwrap_or_else(|| "the consensus has ended".into()) }
 }
 
 fn not_leader(forward: ForwardToLeader<Types>) -> ProposeError {

@@ -337,10 +337,7 @@ impl Room {
             let waits = self.lead(&up.core);
             tokio::select! {
                 order = self.orders.recv() => return Event::Order(order),
-                _ = failed.changed() => {
-                    let reason = failed.borrow().clone();
-                    return Event::Failed(reason.unwrap_or_else(|| "the writer has ended".into()));
-                }
+                reason = broken(&mut failed) => return Event::Failed(reason),
                 changed = metrics.changed() => if changed.is_err() {
                     let reason = match self.shared.published.halted.get() {
                         Some(reason) => Arc::clone(reason),
@@ -394,6 +391,13 @@ impl Room {
     /// Writes a snapshot beside the work and lets openraft drop what it covers.
     fn compact(&self, core: &Arc<Core>) {
         if self.compacting.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        // A snapshot that fills the disk would stop the log, too: better a longer log.
+        let needed = self.shared.snapshots.newest().map_or(0, |file| file.size).saturating_mul(2) + (16 << 20);
+        if self.config.disk.free(&self.folder.snapshots).is_ok_and(|free| free < needed) {
+            tracing::warn!(needed, "too little free space for a snapshot: the log is kept instead");
+            self.compacting.store(false, Ordering::SeqCst);
             return;
         }
         let (core, compacting) = (Arc::clone(core), Arc::clone(&self.compacting));
@@ -466,6 +470,12 @@ impl Room {
         installed.map_err(|source| SnapshotError::Io { what: "put the restored state in place", source })?;
         Ok(index)
     }
+}
+
+/// Resolves with the reason once the log is broken, also when it was before.
+async fn broken(failed: &mut watch::Receiver<Option<Arc<str>>>) -> Arc<str> {
+    let reason = failed.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+    reason.unwrap_or_else(|| "the writer has ended".into())
 }
 
 /// Tells openraft of a snapshot that is written, and the log what it may drop.
