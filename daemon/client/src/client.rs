@@ -96,7 +96,7 @@ impl Client {
     ) -> Result<Self, StartError> {
         let (identity, lock) = identity::open(&config.state_dir)?;
         let store = Store::open(&config.state_dir)?;
-        std::fs::create_dir_all(&config.alloc_dir)
+        make_passable(&config.alloc_dir)
             .map_err(|source| StartError::AllocDir { path: config.alloc_dir.clone(), source })?;
         let drivers = Registry::new(&config.drivers)?;
         let node = fingerprint::node(&config, &drivers, identity.id, runtime.clock.now())?;
@@ -194,6 +194,20 @@ impl Client {
         }
         answer.await.unwrap_or(Err(when_over))
     }
+}
+
+/// Makes the directory of allocations, through which tasks of any user reach their own, and warns where they cannot.
+fn make_passable(alloc_dir: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    std::fs::DirBuilder::new().recursive(true).mode(0o711).create(alloc_dir)?;
+    for above in std::path::absolute(alloc_dir)?.ancestors() {
+        let mode = std::fs::metadata(above)?.permissions().mode();
+        if mode & 0o001 == 0 {
+            let mode = format!("{:o}", mode & 0o7777);
+            tracing::warn!(path = %above.display(), mode, "tasks of other users cannot pass through this directory");
+        }
+    }
+    Ok(())
 }
 
 impl Inner {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nomadd_model::NodeId;
@@ -55,6 +55,8 @@ pub fn open(state_dir: &Path) -> Result<(Identity, StateLock), IdentityError> {
         move |source| IdentityError::File { what, path, source }
     };
     DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(failed("make", state_dir))?;
+    let private = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(state_dir, private).map_err(failed("set the mode of", state_dir))?;
     let lock_path = state_dir.join("lock");
     let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock_path);
     let lock = lock.map_err(failed("open", &lock_path))?;
@@ -121,7 +123,6 @@ mod tests {
 
     #[test]
     fn a_node_stays_the_same_and_its_secret_is_its_own() {
-        use std::os::unix::fs::PermissionsExt as _;
         let dir = TempDir::new("identity");
         let (first, lock) = open(dir.path()).unwrap();
         assert!(matches!(open(dir.path()), Err(IdentityError::InUse(_))));

@@ -223,6 +223,49 @@ async fn an_allocation_that_servers_no_longer_list_goes_with_its_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_health_of_an_allocation_is_told_to_its_deployment() {
+    let (server, dir) = (Server::new(), TempDir::new());
+    let agent = Agent::start(&server, &dir).await;
+    let judged = |script: nomadd_model::Task| {
+        assigned(JobType::Service, vec![script], |group, allocation| {
+            group.update = Some(nomadd_model::UpdateStrategy {
+                health_check: "task_states".to_owned(),
+                min_healthy_time: Duration::from_millis(50),
+                healthy_deadline: Duration::from_secs(60),
+                ..nomadd_model::UpdateStrategy::default()
+            });
+            allocation.deployment_id = nomadd_model::DeploymentId::from_random([9; 16]);
+        })
+    };
+    let good = server.assign(judged(script("web", "exec sleep 1000")));
+    let bad = server.assign(judged(script("web", "exit 1")));
+    let healthy = |update: &nomadd_rpc::AllocationUpdate| update.deployment_status.as_ref().and_then(|s| s.healthy);
+    server.wait(good, "health", |update| healthy(update) == Some(true)).await;
+    let update = server.wait(bad, "health", |update| healthy(update) == Some(false)).await;
+    assert!(messages(&update, "web").contains(&"Unhealthy because of failed task".to_owned()));
+    // A newer version that changes it in place is judged anew.
+    server.change(good, |allocation| allocation.deployment_id = nomadd_model::DeploymentId::from_random([8; 16]));
+    let told = server.told(good).len();
+    until("a new verdict", || server.told(good)[told..].iter().any(|update| healthy(update) == Some(true))).await;
+    server.stop(good);
+    server.wait_status(good, ClientStatus::Complete).await;
+    agent.crash().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_runs_as_its_user_in_its_directory() {
+    let (server, dir) = (Server::new(), TempDir::new());
+    let agent = Agent::start(&server, &dir).await;
+    let mut task = script("t", "id -un; echo x > $NOMAD_TASK_DIR/x && echo y > $NOMAD_SECRETS_DIR/y && pwd");
+    task.user = "daemon".to_owned();
+    let id = server.assign(allocation(JobType::Batch, vec![task]));
+    server.wait_status(id, ClientStatus::Complete).await;
+    let pwd = dir.path().join(format!("alloc/{id}/t"));
+    assert_eq!(log(&dir, id, "t.stdout.0"), format!("daemon\n{}\n", pwd.display()));
+    agent.crash().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_behind_ends_nothing() {
     let (server, dir) = (Server::new(), TempDir::new());
     let agent = Agent::start(&server, &dir).await;
