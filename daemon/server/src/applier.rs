@@ -38,6 +38,21 @@ impl Batched for Plans {
         1 + placements + item.plan.stops.len() + item.plan.in_place.len()
     }
 
+    /// A plan for a version of the job that is no longer the newest would be dropped by apply as a whole.
+    fn refuse(&mut self, item: &Submission) -> Option<PlanResult> {
+        let (plan, state) = (&item.plan, self.raft.state());
+        let job = state.job(&plan.namespace, &plan.job_id)?;
+        if (job.create_index, job.version) == (plan.job_create_index, plan.job_version) {
+            return None;
+        }
+        let placements = plan.placements.iter().flat_map(|batch| &batch.placements);
+        Some(PlanResult {
+            refresh_index: state.index(),
+            rejected: placements.map(|placement| placement.id).collect(),
+            ..PlanResult::default()
+        })
+    }
+
     fn command(&mut self, items: Vec<Submission>) -> (Command, usize) {
         let count = items.len();
         let (mut plans, mut evaluations) = (Vec::with_capacity(count), Vec::new());

@@ -21,6 +21,11 @@ pub(crate) trait Batched: Send + 'static {
     type Answer: Send + 'static;
     /// What `answers` needs besides the response.
     type Memo: Send + 'static;
+    /// Answers an item that need not be written.
+    fn refuse(&mut self, item: &Self::Item) -> Option<Self::Answer> {
+        let _ = item;
+        None
+    }
     /// How many writes may be on their way.
     const IN_FLIGHT: usize;
     /// A batch is closed when the weights of its items reach this.
@@ -79,11 +84,7 @@ struct Flight<B: Batched> {
     memo: B::Memo,
 }
 
-async fn run<B: Batched>(
-    mut batched: B,
-    raft: Raft,
-    mut receiver: mpsc::Receiver<(B::Item, Waiting<B::Answer>)>,
-) {
+async fn run<B: Batched>(mut batched: B, raft: Raft, mut receiver: mpsc::Receiver<(B::Item, Waiting<B::Answer>)>) {
     let mut flights: VecDeque<Flight<B>> = VecDeque::new();
     loop {
         let first = if flights.len() >= B::IN_FLIGHT {
@@ -95,10 +96,7 @@ async fn run<B: Batched>(
                     land(&mut batched, &mut flights, outcome);
                     continue;
                 }
-                item = receiver.recv() => match item {
-                    Some(item) => Some(item),
-                    None => None,
-                },
+                item = receiver.recv() => item,
             }
         } else {
             match receiver.recv().await {
@@ -113,14 +111,22 @@ async fn run<B: Batched>(
             land(&mut batched, &mut flights, outcome);
             continue;
         };
-        let mut weight = B::weigh(&item);
-        let (mut items, mut waiters) = (vec![item], vec![waiting]);
-        while weight < B::WEIGHT
-            && let Ok((item, waiting)) = receiver.try_recv()
-        {
-            weight += B::weigh(&item);
-            items.push(item);
-            waiters.push(waiting);
+        let (mut weight, mut items, mut waiters) = (0, Vec::new(), Vec::new());
+        let mut next = Some((item, waiting));
+        while let Some((item, waiting)) = next {
+            match batched.refuse(&item) {
+                // A sender that went away does not need its answer.
+                Some(answer) => drop(waiting.send(Ok(answer))),
+                None => {
+                    weight += B::weigh(&item);
+                    items.push(item);
+                    waiters.push(waiting);
+                }
+            }
+            next = if weight < B::WEIGHT { receiver.try_recv().ok() } else { None };
+        }
+        if items.is_empty() {
+            continue;
         }
         let (command, memo) = batched.command(items);
         let raft = raft.clone();
@@ -141,11 +147,7 @@ async fn poll_once<T>(future: &mut Pin<Box<dyn Future<Output = T> + Send>>) -> O
     .await
 }
 
-fn land<B: Batched>(
-    batched: &mut B,
-    flights: &mut VecDeque<Flight<B>>,
-    outcome: Result<Committed, ProposeError>,
-) {
+fn land<B: Batched>(batched: &mut B, flights: &mut VecDeque<Flight<B>>, outcome: Result<Committed, ProposeError>) {
     if let Some(flight) = flights.pop_front() {
         settle(batched, outcome, flight.waiting, flight.memo);
     }

@@ -101,8 +101,7 @@ impl Blocked {
     /// The job is satisfied, stopped or gone: nothing of it waits any more. Returns what waited.
     pub fn untrack(&mut self, key: &JobKey) -> Vec<Arc<Evaluation>> {
         let from = (key.clone(), NodeId::NONE);
-        let ids: Vec<_> =
-            self.by_job.range(from..).take_while(|((job, _), _)| job == key).map(|(_, id)| *id).collect();
+        let ids: Vec<_> = self.by_job.range(from..).take_while(|((job, _), _)| job == key).map(|(_, id)| *id).collect();
         ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 

@@ -287,12 +287,7 @@ impl Broker {
 
     /// How much waits where.
     pub fn stats(&self) -> Stats {
-        Stats {
-            ready: self.ready.len(),
-            in_flight: self.in_flight,
-            pending: self.pending,
-            delayed: self.delayed.len(),
-        }
+        Stats { ready: self.ready.len(), in_flight: self.in_flight, pending: self.pending, delayed: self.delayed.len() }
     }
 
     /// Ready evaluations by type of scheduler.

@@ -81,7 +81,8 @@ pub async fn set_health(
     active(deployment, "set health of allocations for a")?;
     for allocation in healthy.iter().chain(&unhealthy) {
         let known = state.allocation(*allocation);
-        let known = known.ok_or_else(|| EndpointError::not_found(format!("unknown alloc {:?}", allocation.to_string())))?;
+        let known =
+            known.ok_or_else(|| EndpointError::not_found(format!("unknown alloc {:?}", allocation.to_string())))?;
         if known.deployment_id != id {
             let text = format!("alloc {:?} is not part of deployment {:?}", allocation.to_string(), id.to_string());
             return Err(EndpointError::refused(text));

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use nomadd_model::{
-    Duration, Evaluation, EvaluationId, EvaluationStatus, Job, Node, NodeStatus, Text, Time, Trigger,
-};
+use nomadd_model::{Duration, Evaluation, EvaluationId, EvaluationStatus, Job, Node, NodeStatus, Text, Time, Trigger};
 use nomadd_runtime::Seeds;
 use nomadd_state::{JobKey, State};
 

@@ -126,8 +126,7 @@ pub async fn deregister(
     caller.resolve()?;
     let state = server.state();
     let Some(job) = state.job(namespace, id) else { return Ok((0, JobDeregisterResponse::default())) };
-    let mut evaluation =
-        evaluation::of_job(job, Trigger::JobDeregister, evaluation::id(&server.runtime().seeds));
+    let mut evaluation = evaluation::of_job(job, Trigger::JobDeregister, evaluation::id(&server.runtime().seeds));
     if options.eval_priority > 0 {
         evaluation.priority = options.eval_priority;
     }
@@ -274,6 +273,19 @@ pub fn force_periodic(server: &Server, caller: &Caller, namespace: &str, id: &st
         )));
     }
     Err(EndpointError::refused("can't force launch non-periodic job"))
+}
+
+/// Why a job is not placed or not running, in plain words: `Group`, `Summary`, `Reasons`, `Suggestions` of each thing that is
+/// not as it shall be.
+pub fn why(state: &State, job: &Job) -> Vec<serde_json::Value> {
+    let explanations = nomadd_scheduler::why(state, job).into_iter();
+    explanations
+        .map(|nomadd_scheduler::Explanation { group, summary, reasons, suggestions }| {
+            serde_json::json!({
+                "Group": group.as_str(), "Summary": summary, "Reasons": reasons, "Suggestions": suggestions,
+            })
+        })
+        .collect()
 }
 
 pub(crate) fn find<'a>(state: &'a State, namespace: &str, id: &str) -> Answer<&'a Arc<Job>> {

@@ -91,7 +91,11 @@ fn open(keystore: &Keystore, key: &RootKey) -> Result<PrivateKey, String> {
         .open_wrapping(&id, wrapping)
         .and_then(|plain| rmp_serde::from_slice(&plain).ok())
         .map(|parts| PrivateKey { parts })
-        .ok_or_else(|| format!("lost: root key {id} was wrapped by another keystore than this server's; put the old keystore file back"))
+        .ok_or_else(|| {
+            format!(
+                "lost: root key {id} was wrapped by another keystore than this server's; put the old keystore file back"
+            )
+        })
 }
 
 /// Makes the first root key, or a new active one when this server cannot open the active one.

@@ -30,13 +30,15 @@ pub async fn set_eligibility(
     eligibility: &str,
 ) -> Answer<(u64, NodeEligibilityUpdateResponse)> {
     caller.resolve()?;
-    let wanted: Eligibility = eligibility.parse().map_err(|_| {
-        EndpointError::bad_request(format!("invalid scheduling eligibility {eligibility:?}"))
-    })?;
+    let wanted: Eligibility = eligibility
+        .parse()
+        .map_err(|_| EndpointError::bad_request(format!("invalid scheduling eligibility {eligibility:?}")))?;
     let state = server.state();
     let node = find(&state, id)?;
     if wanted == Eligibility::Eligible && node.drain {
-        return Err(EndpointError::refused("can not set node's scheduling eligibility to eligible while it is draining"));
+        return Err(EndpointError::refused(
+            "can not set node's scheduling eligibility to eligible while it is draining",
+        ));
     }
     if node.scheduling_eligibility == wanted {
         return Ok((state.index(), NodeEligibilityUpdateResponse::default()));
@@ -50,12 +52,8 @@ pub async fn set_eligibility(
         Eligibility::Ineligible => Vec::new(),
     };
     let ids = ids_of(&evaluations);
-    let set = NodeEligibilitySet {
-        id,
-        eligibility: wanted,
-        event: Some(event(server, "Cluster", message)),
-        evaluations,
-    };
+    let set =
+        NodeEligibilitySet { id, eligibility: wanted, event: Some(event(server, "Cluster", message)), evaluations };
     let index = server.commit(Command::NodeEligibility(set)).await?.index;
     let eval_create_index = if ids.is_empty() { 0 } else { index };
     Ok((index, NodeEligibilityUpdateResponse { eval_create_index, eval_ids: ids, node_modify_index: index }))
@@ -111,11 +109,8 @@ pub async fn drain(
         updated_at: now,
         ..node.last_drain.clone().unwrap_or_default()
     });
-    let evaluations = if request.mark_eligible {
-        evaluation::of_node(&state, node, &server.runtime().seeds)
-    } else {
-        Vec::new()
-    };
+    let evaluations =
+        if request.mark_eligible { evaluation::of_node(&state, node, &server.runtime().seeds) } else { Vec::new() };
     let eval_ids = ids_of(&evaluations);
     let set = NodeDrainSet {
         id,
@@ -131,12 +126,7 @@ pub async fn drain(
 }
 
 pub(crate) fn event(server: &Server, subsystem: &str, message: &str) -> NodeEvent {
-    NodeEvent {
-        message: message.into(),
-        subsystem: subsystem.into(),
-        timestamp: server.now(),
-        ..NodeEvent::default()
-    }
+    NodeEvent { message: message.into(), subsystem: subsystem.into(), timestamp: server.now(), ..NodeEvent::default() }
 }
 
 fn find(state: &nomadd_state::State, id: NodeId) -> Answer<&Arc<Node>> {

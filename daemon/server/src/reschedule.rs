@@ -48,7 +48,8 @@ mod tests {
     use nomadd_model::{RescheduleEvent, RescheduleTracker};
 
     fn after(times: &[i64]) -> Allocation {
-        let events = times.iter().map(|&time| RescheduleEvent { reschedule_time: time, ..Default::default() }).collect();
+        let events =
+            times.iter().map(|&time| RescheduleEvent { reschedule_time: time, ..Default::default() }).collect();
         let tracker = RescheduleTracker { events, ..Default::default() };
         Allocation { reschedule_tracker: Some(Box::new(tracker)), ..Allocation::default() }
     }

@@ -61,9 +61,7 @@ fn contexts(context: &str) -> Answer<Vec<&'static str>> {
 fn of_context(state: &State, namespace: &str, context: &str, prefix: &str) -> (Vec<String>, bool) {
     let here = |of: &str| namespace == "*" || of == namespace;
     match context {
-        "jobs" if namespace != "*" => {
-            take(state.jobs_by_prefix(namespace, prefix).map(|job| job.id.to_string()))
-        }
+        "jobs" if namespace != "*" => take(state.jobs_by_prefix(namespace, prefix).map(|job| job.id.to_string())),
         "jobs" => take(state.jobs().filter(|job| job.id.starts_with(prefix)).map(|job| job.id.to_string())),
         "node_pools" => {
             take(state.node_pools().filter(|pool| pool.name.starts_with(prefix)).map(|pool| pool.name.clone()))
@@ -104,4 +102,62 @@ fn take(found: impl Iterator<Item = String>) -> (Vec<String>, bool) {
 /// Whether a text can begin an id.
 fn is_hexadecimal(prefix: &str) -> bool {
     prefix.len() <= 36 && prefix.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use nomadd_model::{FuzzySearchRequest, Job, Node, NodeId, Service, TaskGroup, Time};
+    use nomadd_state::{Command, JobRegister, NodeRegister};
+
+    use super::*;
+
+    fn state() -> State {
+        let mut state = State::new();
+        for (index, id) in (1..).zip(["web", "website", "api"]) {
+            let service = Service { name: format!("{id}-http"), ..Service::default() };
+            let group = TaskGroup { name: "g".into(), services: vec![service], ..TaskGroup::default() };
+            let job = Job {
+                id: id.into(),
+                name: id.into(),
+                namespace: "default".into(),
+                task_groups: vec![group],
+                ..Job::default()
+            };
+            let register = JobRegister { job: Arc::new(job), ..JobRegister::default() };
+            state.apply(index, Time(1), Command::JobRegister(register));
+        }
+        let node = Node { id: NodeId([0x23; 16]), name: "webhost".into(), ..Node::default() };
+        let register = NodeRegister { node: Arc::new(node), ..NodeRegister::default() };
+        state.apply(9, Time(1), Command::NodeRegister(register));
+        state
+    }
+
+    fn ask(context: &str, text: &str) -> Answer<SearchResponse> {
+        prefix(&state(), "default", &SearchRequest { context: context.into(), prefix: text.into() })
+    }
+
+    #[test]
+    fn a_prefix_finds_ids_of_one_kind_or_of_all() {
+        assert_eq!(ask("jobs", "we").unwrap().matches["jobs"], ["web", "website"]);
+        assert_eq!(ask("nodes", "2").unwrap().matches["nodes"], ["23232323-2323-2323-2323-232323232323"]);
+        let all = ask("all", "web").unwrap();
+        assert_eq!((all.matches.len(), all.truncations.len()), (12, 12));
+        assert!(all.matches["nodes"].is_empty(), "a name is no id");
+        assert_eq!(ask("jbos", "x").unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn fuzzy_search_ranks_earlier_matches_first_and_names_their_place() {
+        let ask =
+            |text: &str| fuzzy(&state(), "default", &FuzzySearchRequest { context: "all".into(), text: text.into() });
+        let found = ask("WEB").unwrap();
+        let names: Vec<_> = found.matches["jobs"].iter().map(|found| found.id.as_str()).collect();
+        assert_eq!(names, ["web", "website"]);
+        assert_eq!(found.matches["services"][0].scope, ["default", "web", "g"]);
+        assert_eq!(found.matches["nodes"][0].id, "webhost");
+        let error = ask("w").unwrap_err();
+        assert_eq!(error.message, "fuzzy search query must be at least 2 characters, got 1");
+    }
 }

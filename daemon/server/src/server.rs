@@ -10,6 +10,7 @@ use nomadd_model::{NodeId, Time};
 use nomadd_raft::{Committed, ProposeError, Raft, Watcher};
 use nomadd_runtime::{Runtime, TaskKind, Tasks};
 use nomadd_state::{Command, State, WatchKey};
+use tokio::sync::watch;
 
 use crate::applier::Plans;
 use crate::batch::Batch;
@@ -48,6 +49,8 @@ struct Shared {
     liveness: Mutex<Liveness>,
     keystore: Keystore,
     duties: ArcSwap<Tasks>,
+    /// Counts how often the whole state was replaced.
+    replaced: watch::Sender<u64>,
 }
 
 impl Server {
@@ -66,6 +69,7 @@ impl Server {
             client_updates,
             liveness: Mutex::default(),
             keystore,
+            replaced: watch::Sender::new(0),
             duties: ArcSwap::from_pointee(runtime.tasks.child()),
             config,
             raft,
@@ -157,6 +161,13 @@ impl Server {
     pub(crate) fn heard(&self, id: NodeId) -> nomadd_model::Duration {
         let jitter = (self.0.runtime.seeds.seed() >> 11) as f64 / (1_u64 << 53) as f64;
         self.liveness().heard(id, &self.0.config.heartbeats, jitter, self.now())
+    }
+    /// Tells the duties that the whole state was replaced.
+    pub(crate) fn tell_replaced(&self) {
+        self.0.replaced.send_modify(|count| *count += 1);
+    }
+    pub(crate) fn replaced(&self) -> watch::Receiver<u64> {
+        self.0.replaced.subscribe()
     }
     /// The tasks of the present leadership.
     pub(crate) fn duties(&self) -> Arc<Tasks> {

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use nomadd_model::{Evaluation, PlanResult};
+use nomadd_model::{DeploymentStatus, Evaluation, Plan, PlanResult};
 use nomadd_scheduler::{Context, Outcome, Scheduler};
-use nomadd_state::{Command, EvaluationUpsert, Response};
+use nomadd_state::{Command, EvaluationUpsert, Response, State};
 use tokio::sync::oneshot;
 
 use crate::applier::Submission;
@@ -96,11 +96,12 @@ async fn process(server: &Server, scheduler: &mut Scheduler, delivery: &Delivery
         let updated = outcome.evaluation;
         let (later, mut written): (Vec<_>, Vec<_>) =
             outcome.created.into_iter().partition(|created| created.wait_until.0 != 0);
-        let Some(plan) = outcome.plan else {
+        let Some(mut plan) = outcome.plan else {
             written.extend(later);
             written.insert(0, updated);
             return Ok(written);
         };
+        tell_what_is_not_done(&server.state(), &mut plan);
         let result = submit(server, delivery, Submission { plan, evaluations: later }).await?;
         if result.refresh_index == 0 {
             written.insert(0, updated);
@@ -116,6 +117,29 @@ async fn process(server: &Server, scheduler: &mut Scheduler, delivery: &Delivery
             return Ok(created);
         }
         wanted = wanted.max(result.refresh_index).max(result.index);
+    }
+}
+
+/// Deployments say in their status which services are not registered and how many checks are not run by this build.
+fn tell_what_is_not_done(state: &State, plan: &mut Plan) {
+    if plan.deployment.is_none() && plan.deployment_updates.is_empty() {
+        return;
+    }
+    let Some(job) = state.job(&plan.namespace, &plan.job_id) else { return };
+    let told: Vec<_> = job.task_groups.iter().filter_map(nomadd_admission::unregistered).collect();
+    if told.is_empty() {
+        return;
+    }
+    let told = format!(" ({})", told.join("; "));
+    if let Some(deployment) = &mut plan.deployment
+        && !deployment.status_description.ends_with(&told)
+    {
+        deployment.status_description.push_str(&told);
+    }
+    for update in &mut plan.deployment_updates {
+        if update.status == DeploymentStatus::Successful {
+            update.description = format!("{}{told}", update.description).into();
+        }
     }
 }
 

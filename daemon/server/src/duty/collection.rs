@@ -85,12 +85,8 @@ async fn collect_some(server: &Server, ages: Ages, jobs: bool, rest: bool) -> An
     let cutoffs = Cutoffs::new(&server.config().collection, ages, server.runtime().clock.now());
     type Find = fn(&nomadd_state::State, &Cutoffs) -> Vec<Command>;
     // Jobs first, as they take their evaluations with them; nodes last, as they must be empty.
-    let steps: [(bool, Find); 4] = [
-        (jobs, jobs::find),
-        (rest, evaluations::find),
-        (rest, deployments::find),
-        (rest, nodes::find),
-    ];
+    let steps: [(bool, Find); 4] =
+        [(jobs, jobs::find), (rest, evaluations::find), (rest, deployments::find), (rest, nodes::find)];
     for (_, find) in steps.into_iter().filter(|(wanted, _)| *wanted) {
         let state = server.state();
         let found = server.runtime().pool.run(move || find(&state, &cutoffs)).await;

@@ -112,6 +112,7 @@ impl Watched {
 pub(super) async fn watch(server: Server) {
     loop {
         let mut events = server.raft().events();
+        let mut replaced = server.replaced();
         let mut watched = Watched::default();
         let state = server.state();
         let mut dirty: BTreeSet<DeploymentId> =
@@ -133,6 +134,7 @@ pub(super) async fn watch(server: Server) {
                     Err(broadcast::error::RecvError::Lagged(_)) => break,
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
+                _ = replaced.changed() => break,
                 () = tokio::time::sleep(wait.to_std().max(std::time::Duration::from_millis(1))) => {}
             }
             let now = server.runtime().clock.now();
@@ -184,12 +186,7 @@ async fn examine(server: &Server, watched: &mut Watched, id: DeploymentId) {
     watched.seen.insert(id, newest);
 }
 
-async fn act(
-    server: &Server,
-    state: &State,
-    deployment: &Deployment,
-    decision: Decision,
-) -> crate::error::Answer<()> {
+async fn act(server: &Server, state: &State, deployment: &Deployment, decision: Decision) -> crate::error::Answer<()> {
     let evaluation = evaluation_of(server, state, deployment);
     let command = match decision {
         Decision::Fail(description) => Command::DeploymentStatus(DeploymentStatusSet {
@@ -228,3 +225,6 @@ pub(crate) fn evaluation_of(server: &Server, state: &State, deployment: &Deploym
     let priority = if deployment.eval_priority > 0 { deployment.eval_priority } else { made.priority };
     Some(Evaluation { deployment_id: deployment.id, priority, ..made })
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,8 @@ pub(super) async fn watch(server: Server) {
             }
         }
         metrics::gauge!("nomad.nomad.heartbeat.active").set(server.liveness().active() as f64);
-        let wait = server.liveness().next_due().map_or(LOOK, |due| due.since(now)).clamp(Duration::from_millis(1), LOOK);
+        let wait =
+            server.liveness().next_due().map_or(LOOK, |due| due.since(now)).clamp(Duration::from_millis(1), LOOK);
         tokio::time::sleep(wait.to_std()).await;
     }
 }

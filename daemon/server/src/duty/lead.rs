@@ -39,6 +39,9 @@ pub(crate) async fn lead(server: Server) {
 async fn begin(server: &Server) -> Tasks {
     let duties = server.new_duties();
     while let Err(error) = found(server).await {
+        if !server.leads() {
+            return duties;
+        }
         tracing::warn!(%error, "the beginnings of a cluster were not written; it will be tried again");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -63,6 +66,7 @@ pub(crate) async fn begin_anew(server: &Server) -> Answer<()> {
     found(server).await?;
     feeder::restore(server);
     server.restore_liveness();
+    server.tell_replaced();
     Ok(())
 }
 

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use nomadd_model::diff;
-use nomadd_model::{
-    Evaluation, EvaluationStatus, JobPlanRequest, JobPlanResponse, Time, Trigger,
-};
+use nomadd_model::{Evaluation, EvaluationStatus, JobPlanRequest, JobPlanResponse, Time, Trigger};
 use nomadd_scheduler::Context;
 use nomadd_state::{Command, JobRegister, State};
 

@@ -11,11 +11,7 @@ use crate::error::{Answer, EndpointError};
 use crate::server::Server;
 
 /// Registers an earlier version of a job again.
-pub async fn revert(
-    server: &Server,
-    caller: &Caller,
-    request: JobRevertRequest,
-) -> Answer<(u64, JobRegisterResponse)> {
+pub async fn revert(server: &Server, caller: &Caller, request: JobRevertRequest) -> Answer<(u64, JobRegisterResponse)> {
     caller.resolve()?;
     let JobRevertRequest { enforce_prior_version, job_id, job_version, namespace, region: _ } = request;
     let namespace = or_default(namespace);

@@ -58,8 +58,7 @@ pub async fn scale(
     if let Some(count) = count {
         check_bounds(&state, job, group, count).map_err(EndpointError::bad_request)?;
     }
-    let evaluation =
-        count.map(|_| evaluation::of_job(job, Trigger::Scaling, evaluation::id(&server.runtime().seeds)));
+    let evaluation = count.map(|_| evaluation::of_job(job, Trigger::Scaling, evaluation::id(&server.runtime().seeds)));
     let eval_id = evaluation.as_ref().map_or(EvaluationId::NONE, |evaluation| evaluation.id);
     let now = server.now().unix_nanos();
     let event = ScalingEvent { count, error, message, meta, previous_count: previous, time: now, ..Default::default() };
@@ -88,9 +87,9 @@ pub async fn scale(
 }
 
 fn check_bounds(state: &State, job: &Job, group: &str, count: i64) -> Result<(), String> {
-    let active = state.latest_deployment(&job.namespace, &job.id).is_some_and(|deployment| {
-        deployment.status.is_active() && deployment.job_create_index == job.create_index
-    });
+    let active = state
+        .latest_deployment(&job.namespace, &job.id)
+        .is_some_and(|deployment| deployment.status.is_active() && deployment.job_create_index == job.create_index);
     if active {
         return Err("job scaling blocked due to active deployment".to_owned());
     }

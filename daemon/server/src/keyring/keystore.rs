@@ -28,7 +28,9 @@ pub enum KeystoreError {
         source: std::io::Error,
     },
     /// Others may read it.
-    #[error("the keystore {path} has mode {mode:o}, and others may read it: chmod 600 it, and replace the keys that it protects")]
+    #[error(
+        "the keystore {path} has mode {mode:o}, and others may read it: chmod 600 it, and replace the keys that it protects"
+    )]
     Open {
         /// The file.
         path: PathBuf,
@@ -36,7 +38,9 @@ pub enum KeystoreError {
         mode: u32,
     },
     /// It is no keystore.
-    #[error("the keystore {path} is damaged: put it back from a backup, or move it away and lose the root keys that only it can open")]
+    #[error(
+        "the keystore {path} is damaged: put it back from a backup, or move it away and lose the root keys that only it can open"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -109,9 +113,7 @@ impl Keystore {
     pub(super) fn wrap(&self, id: &KeyId, mut plain: Vec<u8>) -> Option<Wrapping> {
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).ok()?;
-        self.key
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(id.0), &mut plain)
-            .ok()?;
+        self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(id.0), &mut plain).ok()?;
         Some(Wrapping::new(self.server_id.clone(), nonce.to_vec(), plain))
     }
 

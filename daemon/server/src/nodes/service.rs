@@ -75,8 +75,7 @@ impl Service for NodeService {
             Method::NodeUpdateAllocations => {
                 let NodeAllocationUpdateRequest { node_id, secret, updates } = decode(request)?;
                 self.authenticate(node_id, SecretId(secret.0))?;
-                let index =
-                    self.0.client_updates().write(Report { node_id, updates }).await.map_err(rpc_error)?;
+                let index = self.0.client_updates().write(Report { node_id, updates }).await.map_err(rpc_error)?;
                 encode(&NodeAllocationUpdateResponse { index })?
             }
             Method::NodeEvents => {
@@ -92,12 +91,7 @@ impl Service for NodeService {
         Ok(answer)
     }
 
-    async fn subscribe(
-        &self,
-        method: Method,
-        request: &[u8],
-        updates: mpsc::Sender<Vec<u8>>,
-    ) -> Result<(), RpcError> {
+    async fn subscribe(&self, method: Method, request: &[u8], updates: mpsc::Sender<Vec<u8>>) -> Result<(), RpcError> {
         if method != Method::NodeAllocations {
             return Err(RpcError::Refused(format!("{method:?} is a call, not a subscription")));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nomadd_model::{Allocation, AllocDeploymentStatus, ClientStatus, Evaluation, NodeId, Trigger};
+use nomadd_model::{AllocDeploymentStatus, Allocation, ClientStatus, Evaluation, NodeId, Trigger};
 use nomadd_raft::Raft;
 use nomadd_rpc::AllocationUpdate;
 use nomadd_runtime::Runtime;
@@ -43,7 +43,9 @@ impl Batched for ClientUpdates {
         for Report { node_id, updates: reported } in items {
             for update in reported {
                 // A node speaks only of what is its own.
-                let Some(known) = state.allocation(update.id).filter(|known| known.node_id == node_id) else { continue };
+                let Some(known) = state.allocation(update.id).filter(|known| known.node_id == node_id) else {
+                    continue;
+                };
                 if let Some(trigger) = trigger(&state, known, &update) {
                     triggers.entry(JobKey::new(&known.namespace, &known.job_id)).or_insert(trigger);
                 }

@@ -14,15 +14,15 @@ async fn garbage_collection_takes_dead_jobs_whole_and_leaves_live_ones() {
     host.register(job("dead", |_| ())).await;
     host.register(job("live", |_| ())).await;
     host.until("both are deployed", |state| {
-        let deployed = |id| {
-            (state.latest_deployment("default", id)?.status == DeploymentStatus::Successful).then_some(())
-        };
+        let deployed =
+            |id| (state.latest_deployment("default", id)?.status == DeploymentStatus::Successful).then_some(());
         deployed("dead").and(deployed("live"))
     })
     .await;
     jobs::deregister(&host.server, &caller, "default", "dead", StopOptions::default()).await.unwrap();
     host.until("a dead job without open evaluations", |state| {
-        let quiet = state.evaluations().all(|found| found.status.is_terminal());
+        let quiet = state.evaluations().all(|found| found.status.is_terminal())
+            && state.allocations_by_job("default", "dead").all(|found| found.client_status.is_terminal());
         (quiet && state.job("default", "dead")?.status == JobStatus::Dead).then_some(())
     })
     .await;
@@ -47,8 +47,7 @@ async fn evaluations_are_deleted_only_while_the_broker_is_paused() {
     assert_eq!(error.message, "eval broker is enabled; eval broker must be paused to delete evals");
     let mut config = host.server.state().scheduler_configuration().clone();
     config.pause_eval_broker = true;
-    let (_, set) =
-        operator::set_scheduler_configuration(&host.server, &caller, config.clone(), Some(1)).await.unwrap();
+    let (_, set) = operator::set_scheduler_configuration(&host.server, &caller, config.clone(), Some(1)).await.unwrap();
     assert!(!set, "somebody else changed it");
     let index = config.modify_index;
     let (_, set) =

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nomadd_model::{
-    AllocDeploymentStatus, AllocationId, ClientStatus, DesiredStatus, DriverInfo, JobRegisterRequest, JobRegisterResponse, Node,
-    NodeId, NodeStatus, TaskState, TaskStatus, spec,
+    AllocDeploymentStatus, AllocationId, ClientStatus, DesiredStatus, DriverInfo, JobRegisterRequest,
+    JobRegisterResponse, Node, NodeId, NodeStatus, TaskState, TaskStatus, spec,
 };
 use nomadd_raft::{Durability, Raft};
 use nomadd_rpc::connection::call;
@@ -41,8 +41,7 @@ impl Host {
     pub async fn open(folder: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let runtime = Runtime::real(2);
         let name = nomadd_raft::Server { name: "server.global".into(), address: "127.0.0.1:4647".into() };
-        let config =
-            nomadd_raft::Config::new(folder.path().join("raft"), name, Durability::NoSync, runtime.clone());
+        let config = nomadd_raft::Config::new(folder.path().join("raft"), name, Durability::NoSync, runtime.clone());
         let (raft, _) = Raft::open(config).await.unwrap();
         let mut config = Config::new(folder.path().join("server"));
         change(&mut config);
@@ -236,8 +235,7 @@ impl Parts {
 
     async fn run(self) {
         let request = NodeAllocationsRequest { node_id: self.id, secret: self.secret };
-        let mut stream =
-            self.connection.subscribe(Method::NodeAllocations, encode(&request).unwrap()).await.unwrap();
+        let mut stream = self.connection.subscribe(Method::NodeAllocations, encode(&request).unwrap()).await.unwrap();
         let mut done = BTreeSet::new();
         while let Some(message) = stream.next::<NodeAllocations>().await {
             let message = message.unwrap();

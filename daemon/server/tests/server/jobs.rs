@@ -1,8 +1,8 @@
 //! The way of a job: registered, placed, running, deployed, changed, stopped.
 
 use nomadd_model::{
-    ClientStatus, DeploymentStatus, EvaluationStatus, JobPlanRequest, JobRegisterRequest, JobRevertRequest,
-    JobStatus, JobValidateRequest, ScalingRequest,
+    ClientStatus, DeploymentStatus, EvaluationStatus, JobPlanRequest, JobRegisterRequest, JobRevertRequest, JobStatus,
+    JobValidateRequest, ScalingRequest,
 };
 use nomadd_server::jobs::{self, StopOptions};
 use nomadd_server::{Caller, EndpointError};
@@ -170,8 +170,7 @@ async fn scaling_keeps_its_bounds_and_notes_what_was_said() {
         let scaled = jobs::scale(&host.server, &caller(), "default", "web", request(count, group)).await;
         assert_eq!(scaled.unwrap_err(), EndpointError::new(status, text));
     }
-    let (_, response) =
-        jobs::scale(&host.server, &caller(), "default", "web", request(Some(3), "g")).await.unwrap();
+    let (_, response) = jobs::scale(&host.server, &caller(), "default", "web", request(Some(3), "g")).await.unwrap();
     assert!(response.eval_id.is_some());
     host.until("three running", |state| (running(state, "web") == 3).then_some(())).await;
     let status = jobs::scale_status(&host.server.state(), "default", "web").unwrap();
@@ -234,4 +233,34 @@ async fn what_is_wrong_with_a_job_is_told_and_nothing_is_written() {
         jobs::deregister(&host.server, &caller(), "default", "x", StopOptions::default()).await.unwrap();
     assert_eq!((index, gone.eval_id.to_string()), (0, String::new()));
     assert!(host.server.state().index() <= before + 1, "only the refused registration is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_can_be_paused_resumed_and_failed_but_not_promoted() {
+    use nomadd_server::deployments::{self, Progress};
+    // Nothing reports health here: the deployment stays open.
+    let host = Host::start(|_| ()).await;
+    host.register(job("web", |job| {
+        job["TaskGroups"][0]["Networks"] = serde_json::json!([{ "DynamicPorts": [{ "Label": "http" }] }]);
+        job["TaskGroups"][0]["Services"] =
+            serde_json::json!([{ "Name": "web", "Provider": "nomad", "PortLabel": "http", "Checks": [{ "Type": "http", "Path": "/", "Interval": 1_000_000_000, "Timeout": 1_000_000_000 }] }]);
+    }))
+    .await;
+    let id = host.until("a deployment", |state| state.latest_deployment("default", "web").map(|found| found.id)).await;
+    let status = || host.server.state().deployment(id).unwrap().status;
+    assert!(host.server.state().deployment(id).unwrap().status_description.contains("1 check not run"));
+    deployments::set_progress(&host.server, &caller(), id, Progress::Pause).await.unwrap();
+    assert_eq!(status(), DeploymentStatus::Paused);
+    let error = deployments::promote(&host.server, &caller(), id).unwrap_err();
+    assert!(error.message.starts_with("no canaries to promote"), "{error}");
+    let (_, resumed) = deployments::set_progress(&host.server, &caller(), id, Progress::Resume).await.unwrap();
+    assert!(resumed.eval_id.is_some());
+    assert_eq!(status(), DeploymentStatus::Running);
+    deployments::fail(&host.server, &caller(), id).await.unwrap();
+    assert_eq!(status(), DeploymentStatus::Failed);
+    let error = deployments::fail(&host.server, &caller(), id).await.unwrap_err();
+    assert_eq!((error.status, error.message.as_str()), (500, "can't fail terminal deployment"));
+    let nothing = nomadd_model::DeploymentId::from_random([7; 16]);
+    let error = deployments::fail(&host.server, &caller(), nothing).await.unwrap_err();
+    assert_eq!((error.status, error.message.as_str()), (404, "deployment not found"));
 }

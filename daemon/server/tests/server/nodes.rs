@@ -50,8 +50,7 @@ async fn a_system_job_runs_on_a_node_that_comes_later() {
 async fn a_node_with_another_secret_is_turned_away_and_an_unknown_one_is_told_so() {
     let host = Host::start(|_| ()).await;
     let fake = FakeNode::start(&host, 1, Behaviour::Run).await;
-    let mut request =
-        NodeHeartbeatRequest { node_id: fake.id, secret: NodeSecret([9; 16]), status: NodeStatus::Ready };
+    let mut request = NodeHeartbeatRequest { node_id: fake.id, secret: NodeSecret([9; 16]), status: NodeStatus::Ready };
     let answer = call::<_, NodeHeartbeatResponse>(&*host.connection, Method::NodeHeartbeat, &request).await;
     assert!(matches!(answer, Err(RpcError::Refused(_))), "{answer:?}");
     request.node_id = node(7).id;
@@ -64,9 +63,8 @@ async fn a_stopped_allocation_is_placed_again_and_an_ineligible_node_takes_none(
     let host = Host::start(|_| ()).await;
     let first = FakeNode::start(&host, 1, Behaviour::Run).await;
     host.register(job("web", |_| ())).await;
-    let old = host
-        .until("it runs", |state| live(state, "web").first().filter(|_| running(state, "web") == 1).cloned())
-        .await;
+    let old =
+        host.until("it runs", |state| live(state, "web").first().filter(|_| running(state, "web") == 1).cloned()).await;
     let second = FakeNode::start(&host, 2, Behaviour::Run).await;
     let caller = Caller::anonymous();
     nomadd_server::nodes::set_eligibility(&host.server, &caller, first.id, "ineligible").await.unwrap();

@@ -38,7 +38,8 @@ async fn of_many_waiting_evaluations_of_a_job_only_the_newest_is_worked_on() {
     let host = Host::open(folder, |_| ()).await;
     let status = |id| move |state: &nomadd_state::State| state.evaluation(id).map(|found| found.status);
     host.until("all three are over", |state| {
-        let over = [first.eval_id, second.eval_id, third.eval_id].map(|id| status(id)(state)?.is_terminal().then_some(()));
+        let over =
+            [first.eval_id, second.eval_id, third.eval_id].map(|id| status(id)(state)?.is_terminal().then_some(()));
         over.into_iter().collect::<Option<Vec<_>>>().map(|_| ())
     })
     .await;
@@ -58,10 +59,8 @@ async fn a_node_is_waited_for_after_a_restart() {
     let id = node.id;
     let folder = host.stop().await;
     let host = Host::open(folder, quick).await;
-    host.until("the node is down", |state| {
-        (state.node(id)?.status == nomadd_model::NodeStatus::Down).then_some(())
-    })
-    .await;
+    host.until("the node is down", |state| (state.node(id)?.status == nomadd_model::NodeStatus::Down).then_some(()))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,9 +73,7 @@ async fn a_snapshot_restores_jobs_and_what_is_open() {
     })
     .await;
     let path = host.folder().join("snapshot");
-    nomadd_server::operator::save_snapshot(&host.server, &caller, std::fs::File::create(&path).unwrap())
-        .await
-        .unwrap();
+    nomadd_server::operator::save_snapshot(&host.server, &caller, std::fs::File::create(&path).unwrap()).await.unwrap();
     let options = nomadd_server::jobs::StopOptions { purge: true, ..Default::default() };
     nomadd_server::jobs::deregister(&host.server, &caller, "default", "kept", options).await.unwrap();
     host.until("it is gone", |state| state.job("default", "kept").is_none().then_some(())).await;

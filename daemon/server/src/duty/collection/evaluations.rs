@@ -46,14 +46,14 @@ pub(super) struct Found {
 impl Found {
     /// Allocations first: an evaluation outlives what it made.
     pub(super) fn commands(self) -> Vec<Command> {
-        let allocations = self.allocations.chunks(CHUNK).map(|chunk| EvaluationDelete {
-            allocations: chunk.to_vec(),
-            ..EvaluationDelete::default()
-        });
-        let evaluations = self.evaluations.chunks(CHUNK).map(|chunk| EvaluationDelete {
-            evaluations: chunk.to_vec(),
-            ..EvaluationDelete::default()
-        });
+        let allocations = self
+            .allocations
+            .chunks(CHUNK)
+            .map(|chunk| EvaluationDelete { allocations: chunk.to_vec(), ..EvaluationDelete::default() });
+        let evaluations = self
+            .evaluations
+            .chunks(CHUNK)
+            .map(|chunk| EvaluationDelete { evaluations: chunk.to_vec(), ..EvaluationDelete::default() });
         allocations.chain(evaluations).map(Command::EvaluationDelete).collect()
     }
 }

@@ -11,9 +11,9 @@ pub(super) fn find(state: &State, cutoffs: &Cutoffs) -> Vec<Command> {
     let over = state.nodes().filter(|node| {
         node.status == NodeStatus::Down
             && node.status_updated_at <= cutoff
-            && state.allocations_by_node(node.id).all(|allocation| {
-                allocation.client_status.is_terminal() || allocation.desired_status.is_terminal()
-            })
+            && state
+                .allocations_by_node(node.id)
+                .all(|allocation| allocation.client_status.is_terminal() || allocation.desired_status.is_terminal())
     });
     let ids: Vec<_> = over.map(|node| node.id).collect();
     ids.chunks(CHUNK)
