@@ -56,6 +56,7 @@ noun! {
         pub scaling: BTreeMap<Text, Arc<Vec<ScalingEvent>>> = "Scaling",
         pub has_history: bool = "HasHistory",
         pub last_plan_index: u64 = "LastPlanIndex",
+        pub tracked_versions: u64 = "TrackedVersions",
     }
 
     /// An allocation of the job before it. Shared parts are referred to by their number, from 1; 0 is none.

@@ -47,7 +47,8 @@ impl Footprint {
     /// What these resources hold. Tasks that do not run at the same time (prestart and poststop hooks beside the main
     /// tasks) share: the largest phase counts, sidecars count always.
     pub fn of(resources: &AllocatedResources) -> Self {
-        let mut footprint = Self { disk_mb: resources.shared.disk_mb, ..Self::default() };
+        // A negative amount would make room that is not there.
+        let mut footprint = Self { disk_mb: resources.shared.disk_mb.max(0), ..Self::default() };
         let [mut sidecars, mut before, mut main, mut after] = [(0i64, 0i64, 0i64); 4];
         for (name, task) in &resources.tasks {
             let phase = match resources.task_lifecycles.get(name).and_then(Option::as_ref) {
@@ -62,9 +63,9 @@ impl Footprint {
                 _ => &mut main,
             };
             let maximum = if task.memory.memory_max_mb > 0 { task.memory.memory_max_mb } else { task.memory.memory_mb };
-            phase.0 = phase.0.saturating_add(task.cpu.cpu_shares);
-            phase.1 = phase.1.saturating_add(task.memory.memory_mb);
-            phase.2 = phase.2.saturating_add(maximum);
+            phase.0 = phase.0.saturating_add(task.cpu.cpu_shares.max(0));
+            phase.1 = phase.1.saturating_add(task.memory.memory_mb.max(0));
+            phase.2 = phase.2.saturating_add(maximum.max(0));
             footprint.add_exclusive(task);
         }
         footprint.cpu_shares = before.0.max(main.0).max(after.0).saturating_add(sidecars.0);

@@ -185,6 +185,15 @@ fn cores_ports_and_devices_are_given_once() {
 }
 
 #[test]
+fn a_negative_amount_makes_no_room() {
+    let mut cluster = Cluster::new();
+    cluster.register(2);
+    assert_eq!(cluster.place(&[(1, -5000), (2, 900)]).placed, 2);
+    assert_eq!(cluster.place(&[(3, 200)]).placed, 0);
+    assert_eq!(cluster.used(), 900);
+}
+
+#[test]
 fn a_stopped_allocation_holds_its_room_until_its_client_is_done_or_a_successor_takes_it() {
     let mut cluster = Cluster::new();
     cluster.register(1);

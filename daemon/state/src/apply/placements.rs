@@ -37,11 +37,11 @@ impl Applier<'_> {
         if placed.is_empty() {
             return;
         }
-        self.hold(placed);
+        let node_names = self.hold(placed);
         let number = self.count_new(key, job, placed);
         let mut name = String::new();
-        for wanted in placed {
-            let allocation = self.allocation(plan, job, wanted, &mut name);
+        for (wanted, node_name) in placed.iter().zip(node_names) {
+            let allocation = self.allocation(plan, job, wanted, &mut name, node_name);
             self.state.allocations.insert(allocation.id, Arc::new(allocation));
         }
         for wanted in placed {
@@ -69,24 +69,29 @@ impl Applier<'_> {
         }
     }
 
-    /// Adds to the sums of the nodes, node by node.
-    fn hold(&mut self, placed: &[&Wanted<'_>]) {
-        let mut by_node: Vec<(NodeId, AllocationId, &Footprint)> =
-            placed.iter().map(|wanted| (wanted.placement.node_id, wanted.placement.id, &*wanted.holds)).collect();
-        by_node.sort_unstable_by_key(|(node, id, _)| (*node, *id));
+    /// Adds to the sums of the nodes, node by node; the names of the nodes, one per placement.
+    fn hold(&mut self, placed: &[&Wanted<'_>]) -> Vec<Text> {
+        let mut names = vec![Text::default(); placed.len()];
+        let mut by_node: Vec<(NodeId, usize)> =
+            placed.iter().enumerate().map(|(at, wanted)| (wanted.placement.node_id, at)).collect();
+        by_node.sort_unstable();
         let index = self.index;
         for on_node in by_node.chunk_by(|a, b| a.0 == b.0) {
-            let Some((node, _, _)) = on_node.first() else { continue };
+            let Some((node, _)) = on_node.first() else { continue };
             if let Some(record) = self.state.nodes.get_mut(node) {
                 let record = Arc::make_mut(record);
                 record.generation = index;
-                on_node.iter().for_each(|(_, _, holds)| record.usage.add(holds));
+                for (_, at) in on_node {
+                    record.usage.add(&placed[*at].holds);
+                    names[*at] = record.node.name.clone();
+                }
             }
             self.change(WatchKey::NodeAllocations(*node));
         }
-        for (node, id, _) in by_node {
-            self.state.allocations_by_node.insert((node, id));
+        for (node, at) in by_node {
+            self.state.allocations_by_node.insert((node, placed[at].placement.id));
         }
+        names
     }
 
     /// Counts them in the record of the job; its number.
@@ -120,7 +125,14 @@ impl Applier<'_> {
     }
 
     /// A new allocation. Texts that a million allocations have in common are the job's and the node's.
-    fn allocation(&self, plan: &Plan, job: &Job, wanted: &Wanted<'_>, name: &mut String) -> Allocation {
+    fn allocation(
+        &self,
+        plan: &Plan,
+        job: &Job,
+        wanted: &Wanted<'_>,
+        name: &mut String,
+        node_name: Text,
+    ) -> Allocation {
         use std::fmt::Write as _;
         let Wanted { batch, placement, group, .. } = wanted;
         let nanos = self.now.unix_nanos();
@@ -149,7 +161,7 @@ impl Applier<'_> {
             name: Text::from(name.as_str()),
             namespace: job.namespace.clone(),
             node_id: placement.node_id,
-            node_name: self.state.node(placement.node_id).map(|node| node.name.clone()).unwrap_or_default(),
+            node_name,
             preempted_allocations: preempted,
             previous_allocation: placement.previous,
             reschedule_tracker: placement.reschedule_tracker.clone(),

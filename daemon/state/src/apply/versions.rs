@@ -14,18 +14,25 @@ use crate::table::jobs::JobRecord;
 /// How many versions are kept when a command does not say.
 const TRACKED: usize = 6;
 
-/// Makes a job the current version of its record and drops what is beyond the limit.
+/// Makes a job the current version of its record and drops what is beyond the limit; `tracked` 0 keeps the limit
+/// that the job had.
 pub(crate) fn push(record: &mut JobRecord, job: Job, tracked: u64) {
     let job = Arc::new(job);
     record.versions.insert(0, job.clone());
     record.job = Some(job);
-    trim(record, tracked);
+    if tracked > 0 {
+        record.tracked_versions = tracked;
+    }
+    trim(record);
 }
 
 /// Drops the oldest untagged versions beyond the limit. When that would drop the newest stable one, the second oldest goes
 /// instead, so that there is always something to go back to.
-pub(crate) fn trim(record: &mut JobRecord, tracked: u64) {
-    let limit = if tracked == 0 { TRACKED } else { usize::try_from(tracked).unwrap_or(usize::MAX) };
+fn trim(record: &mut JobRecord) {
+    let limit = match record.tracked_versions {
+        0 => TRACKED,
+        tracked => usize::try_from(tracked).unwrap_or(usize::MAX),
+    };
     loop {
         let untagged: Vec<usize> =
             (0..record.versions.len()).filter(|at| record.versions[*at].version_tag.is_none()).collect();
@@ -124,7 +131,7 @@ impl Applier<'_> {
                 };
                 let found = self.change_version(&key, |job| job.version == version, |job| job.version_tag = None);
                 if let Some(record) = self.existing_record_mut(&key) {
-                    trim(record, 0);
+                    trim(record);
                 }
                 found
             }

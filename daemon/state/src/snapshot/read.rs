@@ -116,6 +116,7 @@ impl Builder {
             scaling,
             has_history,
             last_plan_index,
+            tracked_versions,
         } = stored;
         let mut record = JobRecord {
             number,
@@ -126,6 +127,7 @@ impl Builder {
             scaling,
             has_history,
             last_plan_index,
+            tracked_versions,
             ..JobRecord::default()
         };
         for job in pinned {

@@ -66,6 +66,7 @@ fn stored_job(key: &JobKey, record: &JobRecord) -> StoredJob {
         scaling: record.scaling.clone(),
         has_history: record.has_history,
         last_plan_index: record.last_plan_index,
+        tracked_versions: record.tracked_versions,
     }
 }
 

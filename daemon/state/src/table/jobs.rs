@@ -33,6 +33,8 @@ pub struct JobRecord {
     pub(crate) active_deployments: u32,
     /// Since the job was created it had an evaluation or allocation, perhaps deleted by now.
     pub(crate) has_history: bool,
+    /// How many versions are kept; 0: the usual number.
+    pub(crate) tracked_versions: u64,
     /// When a plan last changed its allocations; a plan that has not seen that is stale.
     pub(crate) last_plan_index: u64,
 }
