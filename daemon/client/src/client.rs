@@ -12,7 +12,7 @@ use nomadd_supervisor::{Direct, Supervisor, TaskHandleId};
 use tokio::sync::{oneshot, watch};
 
 use crate::allocation::runner::{self, Origin, Runner};
-use crate::allocation::shared::{Message, Occasion, RequestError, Shared};
+use crate::allocation::shared::{Message, Occasion, RequestError, Restart, Shared};
 use crate::config::ClientConfig;
 use crate::context::{Context, Parts};
 use crate::fingerprint;
@@ -151,7 +151,13 @@ impl Client {
 
     /// Restarts the running tasks of an allocation, or one task.
     pub async fn restart(&self, id: AllocationId, task: Option<&str>) -> Result<(), RequestError> {
-        self.ask(id, |reply| Message::Restart(task.map(Into::into), reply), RequestError::ShouldNotRun).await
+        let which = task.map_or(Restart::Running, |task| Restart::Task(task.into()));
+        self.ask(id, |reply| Message::Restart(which, reply), RequestError::ShouldNotRun).await
+    }
+
+    /// Runs all tasks of an allocation anew, also those that have ended, in their order.
+    pub async fn restart_all(&self, id: AllocationId) -> Result<(), RequestError> {
+        self.ask(id, |reply| Message::Restart(Restart::All, reply), RequestError::ShouldNotRun).await
     }
 
     /// Sends a signal by name to the running tasks of an allocation, or to one task.

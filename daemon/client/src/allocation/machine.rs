@@ -70,6 +70,8 @@ pub enum AllocationInput {
     Stop(KillWish),
     /// A person wants its running tasks, or one of them, restarted.
     Restart(Option<Text>),
+    /// A person wants all tasks to run anew, also those that have ended, in their order.
+    RestartAll,
     /// A task gets a signal; for the record.
     Signaled(Text, String),
     /// Servers had lost sight of the node and see it again; for the record.
@@ -230,6 +232,12 @@ impl AllocationMachine {
                     self.task(&name, input, now, seed, &mut actions);
                 }
             }
+            AllocationInput::RestartAll => {
+                let reason = "User requested all tasks to restart";
+                for name in self.names(|_, task| task.rules().role != Role::Poststop) {
+                    self.task(&name, Input::Rerun { reason: reason.to_owned() }, now, seed, &mut actions);
+                }
+            }
             AllocationInput::Signaled(name, signal) => {
                 if let Some(task) = self.tasks.get_mut(&name) {
                     task.event(TaskEvent::new(Kind::Signaling, now).with(detail::TASK_SIGNAL, signal));
@@ -386,7 +394,7 @@ impl AllocationMachine {
         let of = |role: Role| self.tasks.values().filter(move |task| task.rules().role == role);
         let prestarted = of(Role::Prestart).all(TaskMachine::has_succeeded)
             && of(Role::PrestartSidecar).all(|task| task.state().state == TaskStatus::Running);
-        let started = of(Role::Main).all(|task| task.state().started_at.0 != 0);
+        let started = of(Role::Main).all(|task| task.state().started_at.0 != 0 && !task.will_rerun());
         let ended = !self.alive(|rules| rules.role != Role::Poststop);
         let ending = self.stage != Stage::None;
         let ready = self.names(|_, task| {

@@ -14,7 +14,7 @@ use crate::allocation::launch;
 use crate::allocation::machine::{
     AllocationInput, AllocationMachine, GroupRules, StoredProgress, TaskAction, rules_of,
 };
-use crate::allocation::shared::{Message, Occasion, Reply, RequestError, Running, Shared, group_of};
+use crate::allocation::shared::{Message, Occasion, Reply, RequestError, Restart, Running, Shared, group_of};
 use crate::allocation::task::{Action, Exit, Input, KillWish, Phase, StoredTask};
 use crate::context::Context;
 use crate::directory::AllocationDirectory;
@@ -196,7 +196,7 @@ impl Runner {
                 self.shared.lock().running.remove(&task);
                 self.input(AllocationInput::Task(task, Input::Exited(exit)));
             }
-            Message::Restart(task, reply) => self.restart(task, reply),
+            Message::Restart(which, reply) => self.restart(which, reply),
             Message::Signal(task, signal, reply) => self.signal(task.as_ref(), &signal, reply),
             Message::OutOfContact => self.input(AllocationInput::Stop(KillWish::Delayed)),
             Message::End => {
@@ -294,20 +294,24 @@ impl Runner {
         }
     }
 
-    fn restart(&mut self, task: Option<Text>, reply: Reply) {
-        let known = task.as_ref().is_none_or(|task| self.machine.tasks().contains_key(task));
-        let runs = |name: &Text| self.machine.tasks().get(name).is_some_and(|task| task.phase() == Phase::Running);
-        let answer = if !known {
-            Err(RequestError::UnknownTask(task.as_deref().unwrap_or_default().to_owned()))
-        } else if self.machine.is_ending() {
-            Err(RequestError::ShouldNotRun)
-        } else if task.as_ref().is_some_and(|task| !runs(task)) {
-            Err(RequestError::NotRunning)
-        } else {
-            self.input(AllocationInput::Restart(task));
-            Ok(())
+    fn restart(&mut self, which: Restart, reply: Reply) {
+        let tasks = self.machine.tasks();
+        let refused = match &which {
+            Restart::Task(task) if !tasks.contains_key(task) => Some(RequestError::UnknownTask(task.to_string())),
+            _ if self.machine.is_ending() => Some(RequestError::ShouldNotRun),
+            Restart::Task(task) if tasks.get(task).is_none_or(|task| task.phase() != Phase::Running) => {
+                Some(RequestError::NotRunning)
+            }
+            _ => None,
         };
-        drop(reply.send(answer));
+        if refused.is_none() {
+            self.input(match which {
+                Restart::Running => AllocationInput::Restart(None),
+                Restart::Task(task) => AllocationInput::Restart(Some(task)),
+                Restart::All => AllocationInput::RestartAll,
+            });
+        }
+        drop(reply.send(refused.map_or(Ok(()), Err)));
     }
 
     fn signal(&mut self, task: Option<&Text>, signal: &str, reply: Reply) {

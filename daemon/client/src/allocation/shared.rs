@@ -59,8 +59,8 @@ pub enum Message {
     Failed(Text, StartFailure),
     /// A task's process ended.
     Exited(Text, Exit),
-    /// Restart the running tasks, or one.
-    Restart(Option<Text>, Reply),
+    /// Restart tasks.
+    Restart(Restart, Reply),
     /// Send a signal to the running tasks, or to one.
     Signal(Option<Text>, String, Reply),
     /// The servers are out of reach for longer than the job allows.
@@ -69,6 +69,17 @@ pub enum Message {
     End,
     /// Servers no longer have it: end it and remove everything.
     Remove,
+}
+
+/// Which tasks are restarted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// Those that run.
+    Running,
+    /// One that runs.
+    Task(Text),
+    /// All, also those that have ended.
+    All,
 }
 
 /// On what occasion servers sent an allocation.

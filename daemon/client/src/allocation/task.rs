@@ -102,7 +102,13 @@ words! {
     pub enum KillWish { #[default] None = "none", Delayed = "delayed", AtOnce = "at-once" }
 
     /// Whether a running task is to be restarted, and whether that counts as a failure.
-    pub enum RestartWish { #[default] None = "none", Requested = "requested", Failure = "failure" }
+    pub enum RestartWish {
+        #[default] None = "none",
+        Requested = "requested",
+        Failure = "failure",
+        /// With all other tasks, each when it is its turn.
+        Again = "again",
+    }
 }
 
 noun! {
@@ -197,6 +203,11 @@ pub enum Input {
         reason: String,
         /// Whether it counts as a failure.
         wish: RestartWish,
+    },
+    /// It shall run anew with all other tasks, also when it has ended.
+    Rerun {
+        /// The reason that people read.
+        reason: String,
     },
     /// After a restart of the agent: its process still runs (`at`: since when, if the start was not noted).
     Adopted {
@@ -296,6 +307,7 @@ impl TaskMachine {
     pub fn handle(&mut self, input: Input, now: Time, seed: u64) -> Option<Action> {
         let phase = self.stored.phase;
         match (input, phase) {
+            (Input::Rerun { reason }, _) if self.stored.kill == KillWish::None => self.rerun(reason, now),
             (_, Phase::Dead) => None,
             (Input::Begin, Phase::Waiting) => {
                 self.event(TaskEvent::new(Kind::Setup, now).with(detail::MESSAGE, "Building Task Directory"));
@@ -348,6 +360,7 @@ impl TaskMachine {
         self.stored.state.started_at = at;
         self.event(TaskEvent::new(Kind::Started, at));
         match self.stored.kill {
+            KillWish::None if self.will_rerun() => Some(self.stop()),
             KillWish::None => None,
             wish => self.begin_to_end(wish, now),
         }
@@ -380,12 +393,47 @@ impl TaskMachine {
         event = event.with(detail::OOM_KILLED, exit.out_of_memory);
         self.event(event);
         let ending = match self.stored.restart {
-            RestartWish::Requested => Ending::Requested,
+            RestartWish::Requested | RestartWish::Again => Ending::Requested,
             RestartWish::Failure => Ending::Failure,
             RestartWish::None if exit.code == 0 && exit.signal == 0 && !exit.out_of_memory => Ending::Success,
             RestartWish::None => Ending::Failure,
         };
         self.after(ending, now, seed)
+    }
+
+    fn rerun(&mut self, reason: String, now: Time) -> Option<Action> {
+        if self.stored.phase == Phase::Waiting {
+            return None;
+        }
+        self.event(TaskEvent::new(Kind::RestartSignal, now).with(detail::RESTART_REASON, reason));
+        match self.stored.phase {
+            Phase::Running => {
+                self.stored.restart = RestartWish::Again;
+                Some(self.stop())
+            }
+            Phase::Dead | Phase::Delaying => {
+                self.wait_for_turn();
+                None
+            }
+            _ => {
+                self.stored.restart = RestartWish::Again;
+                None
+            }
+        }
+    }
+
+    /// Back to the beginning: the lifecycle lets it start again when it is its turn.
+    fn wait_for_turn(&mut self) {
+        self.stored.phase = Phase::Waiting;
+        self.stored.restart = RestartWish::None;
+        let state = &mut self.stored.state;
+        (state.state, state.failed) = (TaskStatus::Pending, false);
+        (state.started_at, state.finished_at) = (Time(0), Time(0));
+    }
+
+    /// Whether it will run anew when it is its turn.
+    pub fn will_rerun(&self) -> bool {
+        self.stored.restart == RestartWish::Again
     }
 
     /// What follows the end of an attempt.
@@ -421,6 +469,10 @@ impl TaskMachine {
                 self.stored.state.restarts += 1;
                 self.stored.state.last_restart = now;
                 self.stored.state.state = TaskStatus::Pending;
+                if self.will_rerun() {
+                    self.wait_for_turn();
+                    return None;
+                }
                 self.stored.phase = Phase::Delaying;
                 self.stored.until = now.plus(delay);
                 (delay.0 <= 0).then(|| self.start())
@@ -504,160 +556,4 @@ impl TaskMachine {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rules() -> Rules {
-        Rules {
-            role: Role::Main,
-            leader: false,
-            restart: RestartPolicy {
-                attempts: 1,
-                delay: Duration::from_secs(1),
-                interval: Duration::from_secs(60),
-                mode: "fail".to_owned(),
-                render_templates: false,
-            },
-            on_success: OnSuccess::Restart,
-            kill_timeout: Duration::from_secs(5),
-            shutdown_delay: Duration(0),
-        }
-    }
-    fn at(seconds: i64) -> Time {
-        Time(1_000_000_000_000 + seconds * 1_000_000_000)
-    }
-    fn exit(code: i32) -> Input {
-        Input::Exited(Exit { code, ..Exit::default() })
-    }
-    fn kill(wish: KillWish) -> Input {
-        Input::Kill { reason: String::new(), wish }
-    }
-    fn running(rules: Rules) -> TaskMachine {
-        let mut task = TaskMachine::new(rules, at(0));
-        assert_eq!(task.handle(Input::Begin, at(0), 0), Some(Action::Start));
-        assert_eq!(task.handle(Input::Started { at: at(0), notes: vec![] }, at(0), 0), None);
-        task
-    }
-    fn messages(task: &TaskMachine) -> Vec<String> {
-        task.state().events.iter().map(TaskEvent::display_message).collect()
-    }
-
-    #[test]
-    fn a_task_that_fails_is_restarted_and_then_has_failed() {
-        let mut task = running(rules());
-        assert_eq!(task.handle(exit(7), at(1), 0), None);
-        assert_eq!((task.phase(), task.state().state), (Phase::Delaying, TaskStatus::Pending));
-        assert_eq!(task.handle(Input::Tick, at(1), 0), None);
-        assert_eq!(task.handle(Input::Tick, at(2), 0), Some(Action::Start));
-        task.handle(Input::Started { at: at(2), notes: vec![] }, at(2), 0);
-        assert_eq!(task.handle(exit(7), at(3), 0), None);
-        assert!(task.has_failed());
-        assert_eq!((task.state().restarts, task.state().finished_at), (1, at(3)));
-        let expected = [
-            "Task received by client",
-            "Building Task Directory",
-            "Task started by client",
-            "Exit Code: 7",
-            "Task restarting in 1s",
-            "Task started by client",
-            "Exit Code: 7",
-            "Exceeded allowed attempts 1 in interval 1m0s and mode is \"fail\"",
-        ];
-        assert_eq!(messages(&task), expected);
-    }
-
-    #[test]
-    fn a_killed_task_waits_for_its_shutdown_delay_and_does_not_restart() {
-        let mut task = running(Rules { shutdown_delay: Duration::from_secs(3), ..rules() });
-        assert_eq!(task.handle(kill(KillWish::Delayed), at(1), 0), None);
-        assert_eq!(task.deadline(), Some(at(4)));
-        assert_eq!(task.handle(Input::Tick, at(4), 0), Some(Action::Stop));
-        assert_eq!(task.handle(exit(0), at(5), 0), None);
-        assert!(task.has_succeeded());
-        let expected = [
-            "Sent interrupt. Waiting 5s before force killing",
-            "Waiting for shutdown_delay of 3s before killing the task.",
-            "Exit Code: 0",
-            "Task successfully killed",
-        ];
-        assert_eq!(messages(&task)[3..], expected);
-    }
-
-    #[test]
-    fn a_hurried_kill_skips_the_shutdown_delay() {
-        let mut task = running(Rules { shutdown_delay: Duration::from_secs(3), ..rules() });
-        assert_eq!(task.handle(kill(KillWish::AtOnce), at(1), 0), Some(Action::Stop));
-        let mut task = running(Rules { shutdown_delay: Duration::from_secs(3), ..rules() });
-        task.handle(kill(KillWish::Delayed), at(1), 0);
-        assert_eq!(task.handle(kill(KillWish::AtOnce), at(2), 0), Some(Action::Stop));
-    }
-
-    #[test]
-    fn a_kill_during_the_start_takes_effect_after_it() {
-        let mut task = TaskMachine::new(rules(), at(0));
-        task.handle(Input::Begin, at(0), 0);
-        assert_eq!(task.handle(kill(KillWish::Delayed), at(0), 0), None);
-        assert_eq!(task.handle(Input::Started { at: at(1), notes: vec![] }, at(1), 0), Some(Action::Stop));
-    }
-
-    #[test]
-    fn a_kill_before_the_start_or_between_restarts_ends_the_task_at_once() {
-        let mut task = TaskMachine::new(rules(), at(0));
-        task.handle(kill(KillWish::Delayed), at(0), 0);
-        assert!(task.has_succeeded());
-        let mut task = running(rules());
-        task.handle(exit(1), at(1), 0);
-        task.handle(kill(KillWish::Delayed), at(1), 0);
-        assert!(task.has_succeeded());
-    }
-
-    #[test]
-    fn a_requested_restart_is_immediate_and_does_not_count() {
-        let mut task = running(rules());
-        for round in 0..5 {
-            let reason = "User requested task to restart".to_owned();
-            let restart = Input::Restart { reason, wish: RestartWish::Requested };
-            assert_eq!(task.handle(restart, at(round), 0), Some(Action::Stop));
-            assert_eq!(task.handle(exit(1), at(round), 0), Some(Action::Start));
-            task.handle(Input::Started { at: at(round), notes: vec![] }, at(round), 0);
-        }
-        assert_eq!((task.phase(), task.state().restarts), (Phase::Running, 5));
-        assert_eq!(task.state().events.len(), 10);
-    }
-
-    #[test]
-    fn a_start_that_cannot_succeed_fails_the_task() {
-        let mut task = TaskMachine::new(rules(), at(0));
-        task.handle(Input::Begin, at(0), 0);
-        let failure = StartFailure { step: Step::Driver, message: "no such file".to_owned(), retry: Retry::Useless };
-        assert_eq!(task.handle(Input::StartFailed(failure), at(1), 0), None);
-        assert!(task.has_failed());
-        assert_eq!(messages(&task)[2..], ["no such file", "Error was unrecoverable"]);
-    }
-
-    #[test]
-    fn after_a_restart_of_the_agent_a_task_is_where_it_was() {
-        let stored = running(rules()).stored().clone();
-        let bytes = rmp_serde::to_vec_named(&stored).unwrap();
-        let stored: StoredTask = rmp_serde::from_slice(&bytes).unwrap();
-        let mut task = TaskMachine::restored(rules(), stored.clone());
-        assert_eq!(task.handle(Input::Adopted { at: at(0) }, at(9), 0), None);
-        assert_eq!(task.phase(), Phase::Running);
-        let mut task = TaskMachine::restored(rules(), stored.clone());
-        let vanished = Input::Vanished { message: "the host was restarted".to_owned() };
-        assert_eq!(task.handle(vanished.clone(), at(9), 0), Some(Action::Start));
-        let mut task = TaskMachine::restored(rules(), stored);
-        task.handle(kill(KillWish::Delayed), at(9), 0);
-        assert_eq!(task.handle(Input::Adopted { at: at(0) }, at(9), 0), Some(Action::Stop));
-        assert_eq!(task.handle(vanished, at(9), 0), None);
-        assert!(task.is_dead());
-    }
-
-    #[test]
-    fn a_task_killed_for_memory_says_so() {
-        let mut task = running(rules());
-        let out_of_memory = Exit { code: 137, signal: 9, out_of_memory: true, ..Exit::default() };
-        task.handle(Input::Exited(out_of_memory), at(1), 0);
-        assert_eq!(messages(&task)[3], "Exit Code: 137, Signal: 9, Exit Message: \"OOM Killed\"");
-    }
-}
+mod tests;

@@ -241,3 +241,23 @@ fn a_restart_asks_only_running_tasks() {
     assert_eq!(story.input(AllocationInput::Restart(None)), ["stop a"]);
     assert_eq!(story.exited("a", 0), ["start a"]);
 }
+
+#[test]
+fn a_restart_of_all_runs_the_hooks_again_in_order() {
+    let mut story = Story::new(
+        GroupRules::default(),
+        &[("after", rules(Role::Poststart)), ("init", rules(Role::Prestart)), ("main", rules(Role::Main))],
+    );
+    story.begin();
+    story.started("init");
+    story.exited("init", 0);
+    story.started("main");
+    story.started("after");
+    story.exited("after", 0);
+    assert_eq!(story.input(AllocationInput::RestartAll), ["stop main", "start init"]);
+    story.started("init");
+    assert_eq!(story.exited("init", 0), NOTHING);
+    assert_eq!(story.exited("main", 130), ["start main"]);
+    assert_eq!(story.started("main"), ["start after"]);
+    assert_eq!(story.machine.status().0, ClientStatus::Running);
+}
