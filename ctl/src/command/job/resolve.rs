@@ -38,7 +38,8 @@ pub async fn matches(client: &Client, prefix: &str) -> Result<Vec<JobListStub>, 
         .map_err(|error| Failure::request("querying job prefix", &error))
 }
 
-fn found(client: &Client, job: &JobListStub) -> Found {
+/// A job of a list.
+pub fn found(client: &Client, job: &JobListStub) -> Found {
     let mut client = client.clone();
     if !job.namespace.is_empty() {
         client.namespace = job.namespace.to_string();
@@ -46,7 +47,8 @@ fn found(client: &Client, job: &JobListStub) -> Found {
     Found { id: job.id.to_string(), client }
 }
 
-fn choose<'a>(jobs: &'a [JobListStub], prefix: &str, all_namespaces: bool) -> Result<&'a JobListStub, Failure> {
+/// The one job of a list that a prefix means.
+pub fn choose<'a>(jobs: &'a [JobListStub], prefix: &str, all_namespaces: bool) -> Result<&'a JobListStub, Failure> {
     let exact = jobs.iter().filter(|job| &*job.id == prefix).count();
     match jobs {
         [] => Err(Failure::new(format!("No job(s) with prefix or ID {prefix:?} found"))),
