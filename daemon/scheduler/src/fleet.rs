@@ -46,6 +46,8 @@ pub struct Class {
     pub computed: Text,
     /// One of its nodes.
     pub sample: Arc<Node>,
+    /// The number of its node class (`Node::node_class`), which metrics count by.
+    pub node_class: u32,
 }
 
 /// All nodes of a state.
@@ -57,6 +59,7 @@ pub struct Fleet {
     rows: Vec<Row>,
     classes: Vec<Class>,
     class_ids: HashMap<String, u32>,
+    node_classes: Vec<Text>,
     ready_by_class: Vec<u32>,
     touched: Vec<(u32, Row)>,
 }
@@ -154,7 +157,11 @@ impl Fleet {
         }
         let id = self.classes.len() as u32;
         self.class_ids.insert(key, id);
-        self.classes.push(Class { computed, sample: node.clone() });
+        let named = self.node_classes.iter().position(|name| *name == node.node_class).unwrap_or_else(|| {
+            self.node_classes.push(node.node_class.clone());
+            self.node_classes.len() - 1
+        });
+        self.classes.push(Class { computed, sample: node.clone(), node_class: named as u32 });
         self.ready_by_class.push(0);
         id
     }
@@ -170,6 +177,10 @@ impl Fleet {
     /// The classes seen so far.
     pub fn classes(&self) -> &[Class] {
         &self.classes
+    }
+    /// The node classes by number.
+    pub fn node_classes(&self) -> &[Text] {
+        &self.node_classes
     }
     /// How many ready nodes each class has.
     pub fn ready_by_class(&self) -> &[u32] {

@@ -225,6 +225,8 @@ const CANDIDATE: u16 = 1;
 struct Out {
     text: String,
     kind: OutKind,
+    /// How many rows are out by it, by node class.
+    rows: Vec<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,7 +261,7 @@ impl<'a, 'b> Run<'a, 'b> {
         let nodes = placer.fleet.len();
         let mut run = Self {
             ask,
-            index: Index::new(nodes, placer.random.next(), Spreads::new(&ask.spreads, ask.spread_weights)),
+            index: Index::new(nodes, placer.random.next(), Spreads::new(&ask.spreads, ask.spread_weights, ask.group.count)),
             standing: vec![UNSEEN; nodes],
             reasons: Vec::new(),
             tuples: vec![0; nodes],
@@ -324,7 +326,7 @@ impl<'a, 'b> Run<'a, 'b> {
                 }
             };
             if verdict != CANDIDATE {
-                self.stand(number, verdict);
+                self.stand(placer, number, verdict);
                 continue;
             }
             if per_node || unique_affinity || unique_spread {
@@ -332,7 +334,7 @@ impl<'a, 'b> Run<'a, 'b> {
                 if per_node {
                     if let Err(reason) = feasible::node_verdict(ask, node) {
                         let reason = self.reason(reason, OutKind::Filtered);
-                        self.stand(number, reason);
+                        self.stand(placer, number, reason);
                         continue;
                     }
                 }
@@ -345,7 +347,7 @@ impl<'a, 'b> Run<'a, 'b> {
             }
             set(&mut self.tuples, number, tuple);
             set(&mut self.affinity, number, affinity);
-            self.stand(number, CANDIDATE);
+            self.stand(placer, number, CANDIDATE);
             if let Some((scores, sum)) = self.score(placer, number) {
                 candidates.push((number, tuple, scores, sum));
             }
@@ -382,16 +384,30 @@ impl<'a, 'b> Run<'a, 'b> {
         (0..self.standing.len() as u32).filter(|row| self.is_feasible(*row)).collect()
     }
 
-    fn stand(&mut self, row: u32, standing: u16) {
-        if let Some(slot) = self.standing.get_mut(row as usize) {
-            *slot = standing;
+    fn stand(&mut self, placer: &Placer<'_>, row: u32, standing: u16) {
+        let Some(slot) = self.standing.get_mut(row as usize) else { return };
+        let before = std::mem::replace(slot, standing);
+        if before <= CANDIDATE && standing <= CANDIDATE {
+            return;
+        }
+        let class = placer.fleet.row(row).and_then(|row| placer.fleet.classes().get(row.class as usize));
+        let Some(class) = class.map(|class| class.node_class as usize) else { return };
+        for (standing, by) in [(before, -1), (standing, 1)] {
+            let out = usize::from(standing).checked_sub(2).and_then(|at| self.reasons.get_mut(at));
+            let Some(out) = out else { continue };
+            if out.rows.len() <= class {
+                out.rows.resize(class + 1, 0);
+            }
+            if let Some(count) = out.rows.get_mut(class) {
+                *count += by;
+            }
         }
     }
 
     fn reason(&mut self, text: impl Into<String> + AsRef<str>, kind: OutKind) -> u16 {
         let known = self.reasons.iter().position(|out| out.kind == kind && out.text == text.as_ref());
         let at = known.unwrap_or_else(|| {
-            self.reasons.push(Out { text: text.into(), kind });
+            self.reasons.push(Out { text: text.into(), kind, rows: Vec::new() });
             self.reasons.len() - 1
         });
         u16::try_from(at + 2).unwrap_or(u16::MAX)
@@ -407,7 +423,7 @@ impl<'a, 'b> Run<'a, 'b> {
         };
         if taken {
             let reason = self.reason("distinct_hosts", OutKind::Distinct);
-            self.stand(row, reason);
+            self.stand(placer, row, reason);
             return None;
         }
         let amount = match (self.ask.cores, placer.fleet.node(row)) {
@@ -416,7 +432,7 @@ impl<'a, 'b> Run<'a, 'b> {
         };
         if let Some(dimension) = found.misfit(amount) {
             let reason = self.reason(dimension, OutKind::Exhausted);
-            self.stand(row, reason);
+            self.stand(placer, row, reason);
             return None;
         }
         let mut scores = 1;
@@ -439,7 +455,7 @@ impl<'a, 'b> Run<'a, 'b> {
             return;
         }
         self.index.remove(row);
-        self.stand(row, CANDIDATE);
+        self.stand(placer, row, CANDIDATE);
         if let Some((scores, sum)) = self.score(placer, row) {
             let tuple = get(&self.tuples, row);
             self.index.put(row, tuple, scores, sum);
@@ -469,7 +485,7 @@ impl<'a, 'b> Run<'a, 'b> {
             if !add {
                 // A freed value may let nodes in again that were set aside for it.
                 for parked in std::mem::take(&mut self.property_parked) {
-                    self.stand(parked, CANDIDATE);
+                    self.stand(placer, parked, CANDIDATE);
                     self.update(placer, parked);
                 }
             }
@@ -565,21 +581,21 @@ impl<'a, 'b> Run<'a, 'b> {
         if !self.properties.is_empty() {
             if let Err(reason) = self.properties.check(&node) {
                 let reason = self.reason(reason, OutKind::Distinct);
-                self.out(row, reason);
+                self.out(placer, row, reason);
                 self.property_parked.push(row);
                 return None;
             }
         }
         if !feasible::has_own_volumes(self.ask, &node, request.index) {
             let reason = self.reason("missing compatible host volumes", OutKind::Filtered);
-            self.out(row, reason);
+            self.out(placer, row, reason);
             return None;
         }
         match placer.offer(self.ask, row) {
             Ok(resources) => Some(resources),
             Err(dimension) => {
                 let reason = self.reason(dimension, OutKind::Exhausted);
-                self.out(row, reason);
+                self.out(placer, row, reason);
                 None
             }
         }
@@ -595,9 +611,9 @@ impl<'a, 'b> Run<'a, 'b> {
         }
     }
 
-    fn out(&mut self, row: u32, reason: u16) {
+    fn out(&mut self, placer: &Placer<'_>, row: u32, reason: u16) {
         self.index.remove(row);
-        self.stand(row, reason);
+        self.stand(placer, row, reason);
     }
 
     fn with_penalty(&self, entry: &Entry) -> f64 {
@@ -670,12 +686,6 @@ impl<'a, 'b> Run<'a, 'b> {
 
     /// What was seen of the fleet so far: exact over all nodes that the job may use.
     pub fn metric(&self, placer: &Placer<'_>) -> AllocationMetric {
-        let mut counts: BTreeMap<(u16, u32), i64> = BTreeMap::new();
-        for (standing, row) in self.standing.iter().zip(placer.fleet.rows()) {
-            if *standing > CANDIDATE {
-                *counts.entry((*standing, row.class)).or_default() += 1;
-            }
-        }
         let mut metric = AllocationMetric {
             nodes_evaluated: placer.reach.total,
             nodes_in_pool: placer.reach.in_pool,
@@ -683,9 +693,11 @@ impl<'a, 'b> Run<'a, 'b> {
             node_pool: self.ask.job.node_pool.clone(),
             ..AllocationMetric::default()
         };
-        for ((standing, class), count) in counts {
-            let Some(out) = self.reasons.get(usize::from(standing) - 2) else { continue };
-            let node_class = placer.fleet.classes().get(class as usize).map_or("", |class| &class.sample.node_class);
+        for out in &self.reasons {
+            let count: i64 = out.rows.iter().sum();
+            if count == 0 {
+                continue;
+            }
             let (total, reasons, classes) = if out.kind != OutKind::Exhausted {
                 (&mut metric.nodes_filtered, &mut metric.constraint_filtered, &mut metric.class_filtered)
             } else {
@@ -693,8 +705,10 @@ impl<'a, 'b> Run<'a, 'b> {
             };
             *total += count;
             *reasons.entry(out.text.clone()).or_default() += count;
-            if !node_class.is_empty() {
-                *classes.entry(node_class.to_owned()).or_default() += count;
+            for (count, name) in out.rows.iter().zip(placer.fleet.node_classes()) {
+                if *count > 0 && !name.is_empty() {
+                    *classes.entry(name.to_string()).or_default() += count;
+                }
             }
         }
         if metric.dimension_exhausted.keys().any(|dimension| matches!(dimension.as_str(), "memory" | "cpu")) {

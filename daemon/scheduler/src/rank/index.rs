@@ -227,21 +227,17 @@ impl Index {
         if self.spreads.is_empty() {
             return Some((at, Cost { best, given: 0.0 }));
         }
-        // The value that misses most comes first as long as the budget lasts: by scores alone a slightly fuller node
-        // would draw a spread away from its targets.
+        // Values that still miss something come first, as long as the budget lasts.
         let budget = SPREAD_BUDGET * (self.best_sum + best.abs()) - self.given;
         let floor = best - budget.min(SPREAD_LIMIT * best.abs());
-        let mut chosen = (f64::NEG_INFINITY, f64::NEG_INFINITY, at);
+        let mut chosen = (floor, None);
         for (bucket, (score, found)) in self.finals.iter().zip(&self.buckets).enumerate() {
-            if *score < floor {
-                continue;
-            }
-            let boost = self.spreads.boost(found.tuple);
-            if boost > chosen.0 + 1e-9 || boost > chosen.0 - 1e-9 && *score > chosen.1 {
-                chosen = (boost, *score, bucket);
+            if *score >= chosen.0 && !self.spreads.is_full(found.tuple) {
+                chosen = (*score, Some(bucket));
             }
         }
-        Some((chosen.2, Cost { best, given: (best - chosen.1).max(0.0) }))
+        let (score, at) = chosen.1.map_or((best, at), |bucket| (chosen.0, bucket));
+        Some((at, Cost { best, given: best - score }))
     }
 
     fn refresh_final(&mut self, at: usize) {
@@ -293,7 +289,7 @@ mod tests {
     use super::*;
 
     fn index(nodes: usize) -> Index {
-        Index::new(nodes, 7, Spreads::new(&[], 0.0))
+        Index::new(nodes, 7, Spreads::new(&[], 0.0, 1))
     }
 
     #[test]
@@ -313,7 +309,7 @@ mod tests {
     #[test]
     fn near_ties_of_a_large_fleet_are_broken_by_the_seed() {
         let first = |seed| {
-            let mut index = Index::new(1000, seed, Spreads::new(&[], 0.0));
+            let mut index = Index::new(1000, seed, Spreads::new(&[], 0.0, 1));
             index.fill((0..1000).map(|row| (row, 0, 1, 0.5 + f64::from(row) * 1e-6)));
             index.pop().unwrap().row
         };

@@ -40,6 +40,9 @@ pub struct Spreads {
     ids: HashMap<Vec<u32>, u32>,
     /// The score of each tuple.
     boosts: Vec<f64>,
+    /// Whether one more would be too many for a value of the tuple.
+    full: Vec<bool>,
+    count: f64,
     lowest: f64,
     /// (min, max) of each even block when `boosts` was made.
     bounds: Vec<(i64, i64)>,
@@ -47,8 +50,8 @@ pub struct Spreads {
 }
 
 impl Spreads {
-    /// Blocks without counts.
-    pub fn new(asks: &[SpreadAsk], sum_of_weights: f64) -> Self {
+    /// Blocks without counts, for a group of `count` allocations.
+    pub fn new(asks: &[SpreadAsk], sum_of_weights: f64, count: i64) -> Self {
         let blocks = asks
             .iter()
             .map(|ask| Block {
@@ -69,6 +72,8 @@ impl Spreads {
             tuples: Vec::new(),
             ids: HashMap::new(),
             boosts: Vec::new(),
+            full: Vec::new(),
+            count: count as f64,
             lowest: -1.0,
             scratch: Vec::new(),
         };
@@ -123,6 +128,7 @@ impl Spreads {
                 self.ids.insert(values.clone(), next);
                 self.tuples.push(values.clone());
                 self.boosts.push(0.0);
+                self.full.push(false);
                 next
             }
         };
@@ -151,6 +157,13 @@ impl Spreads {
     #[inline]
     pub fn boost(&self, tuple: u32) -> f64 {
         self.boosts.get(tuple as usize).copied().unwrap_or(0.0)
+    }
+
+    /// Whether a value of a tuple has what it wants, so that others come first. (Scores alone let a slightly fuller
+    /// node draw a spread away from its targets once they are nearly reached.)
+    #[inline]
+    pub fn is_full(&self, tuple: u32) -> bool {
+        self.full.get(tuple as usize).copied().unwrap_or(false)
     }
 
     /// Makes all scores anew.
@@ -193,8 +206,9 @@ impl Spreads {
         for ((block, value), bounds) in self.blocks.iter().zip(values).zip(&self.bounds) {
             sum += block.contribution(*value, *bounds, &mut self.lowest);
         }
-        if let Some(boost) = self.boosts.get_mut(tuple) {
-            *boost = sum;
+        let full = self.blocks.iter().zip(values).any(|(block, value)| block.is_full(*value, self.count));
+        if let (Some(slot), Some(over)) = (self.boosts.get_mut(tuple), self.full.get_mut(tuple)) {
+            (*slot, *over) = (sum, full);
         }
     }
 }
@@ -231,6 +245,15 @@ impl Block {
             }
         }
         bounds.unwrap_or((0, 0))
+    }
+
+    /// Whether one more would be more than the value wants (of an even spread: its part).
+    fn is_full(&self, value: u32, count: f64) -> bool {
+        let wanted = match self.targets {
+            true => self.desired.get(value as usize).copied().flatten().or(self.rest).unwrap_or(0.0),
+            false => count / self.values.len().max(1) as f64,
+        };
+        value == ABSENT || (self.used(value) + 1) as f64 > (wanted - 1e-9).ceil()
     }
 
     fn contribution(&self, value: u32, (min, max): (i64, i64), lowest: &mut f64) -> f64 {
@@ -275,7 +298,7 @@ mod tests {
     }
 
     fn boosts(ask: SpreadAsk, used: &[(&str, i64)]) -> Vec<f64> {
-        let mut spreads = Spreads::new(&[ask], 50.0);
+        let mut spreads = Spreads::new(&[ask], 50.0, 10);
         let tuples: Vec<u32> = used.iter().map(|(name, _)| spreads.tuple(&node(name))).collect();
         for (tuple, (_, used)) in tuples.iter().zip(used) {
             spreads.count(*tuple, *used);
@@ -296,6 +319,21 @@ mod tests {
     fn what_no_target_names_shares_the_rest() {
         let ask = || ask(&[("dc1", 5.0), ("*", 5.0)]);
         assert_eq!(boosts(ask(), &[("dc2", 1), ("dc3", 2), ("dc1", 0)]), [0.2, 0.2, 0.8]);
+    }
+
+    #[test]
+    fn a_value_is_full_when_it_has_its_part() {
+        let full = |ask: SpreadAsk, used: &[(&str, i64)]| {
+            let mut spreads = Spreads::new(&[ask], 50.0, 10);
+            let tuples: Vec<u32> = used.iter().map(|(name, _)| spreads.tuple(&node(name))).collect();
+            for (tuple, (_, used)) in tuples.iter().zip(used) {
+                spreads.count(*tuple, *used);
+            }
+            spreads.refresh_all();
+            tuples.iter().map(|tuple| spreads.is_full(*tuple)).collect::<Vec<_>>()
+        };
+        assert_eq!(full(ask(&[("dc1", 6.0), ("dc2", 3.5)]), &[("dc1", 6), ("dc2", 3), ("dc3", 0)]), [true, false, true]);
+        assert_eq!(full(ask(&[]), &[("dc1", 4), ("dc2", 3), ("dc3", 3)]), [true, false, false]);
     }
 
     #[test]
