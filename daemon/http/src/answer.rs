@@ -1,12 +1,17 @@
 //! Answers: JSON with Nomad's headers, plain text, streams.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
 use crate::call::Call;
 use crate::failure::Failure;
+
+// Written in title case on the wire, as clients of Nomad know them.
+const INDEX: HeaderName = HeaderName::from_static("x-nomad-index");
+const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-nomad-knownleader");
+const LAST_CONTACT: HeaderName = HeaderName::from_static("x-nomad-lastcontact");
 
 /// What a resource answers.
 pub type Answered = Result<Response<Body>, Failure>;
@@ -29,11 +34,12 @@ pub fn read<T: Serialize + ?Sized>(call: &Call, meta: &Meta, body: &T) -> Answer
     Ok(response)
 }
 
-fn put_meta(response: &mut Response<Body>, meta: &Meta) {
+/// Puts the headers of a read on a response.
+pub(crate) fn put_meta(response: &mut Response<Body>, meta: &Meta) {
     let headers = response.headers_mut();
-    headers.insert("X-Nomad-Index", HeaderValue::from(meta.index.max(1)));
-    headers.insert("X-Nomad-Knownleader", HeaderValue::from_static(if meta.known_leader { "true" } else { "false" }));
-    headers.insert("X-Nomad-Lastcontact", HeaderValue::from_static("0"));
+    headers.insert(INDEX, HeaderValue::from(meta.index.max(1)));
+    headers.insert(KNOWN_LEADER, HeaderValue::from_static(if meta.known_leader { "true" } else { "false" }));
+    headers.insert(LAST_CONTACT, HeaderValue::from_static("0"));
     if let Some(token) = meta.next_token.as_deref().and_then(|token| HeaderValue::from_str(token).ok()) {
         headers.insert("X-Nomad-Nexttoken", token);
     }
@@ -42,7 +48,7 @@ fn put_meta(response: &mut Response<Body>, meta: &Meta) {
 /// JSON after a write, with its index.
 pub fn written<T: Serialize + ?Sized>(call: &Call, index: u64, body: &T) -> Answered {
     let mut response = json(call, body)?;
-    response.headers_mut().insert("X-Nomad-Index", HeaderValue::from(index.max(1)));
+    response.headers_mut().insert(INDEX, HeaderValue::from(index.max(1)));
     Ok(response)
 }
 

@@ -28,8 +28,6 @@ const MAX_PARAMETERS: usize = 256;
 pub struct Call {
     /// Its method; `POST` is treated as `PUT` where Nomad does.
     pub method: Method,
-    /// The path below `/v1/`, decoded.
-    pub path: String,
     /// The parameters, in order.
     pub parameters: Vec<(String, String)>,
     /// The headers.

@@ -5,17 +5,20 @@ use std::fmt::Display;
 use axum::body::Body;
 use axum::http::{Response, StatusCode, header};
 
+use crate::answer::{self, Meta};
+
 /// A refused or failed request.
 #[derive(Debug)]
 pub struct Failure {
     status: StatusCode,
     message: String,
+    meta: Option<Meta>,
 }
 
 impl Failure {
     /// Any status.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), meta: None }
     }
     /// 400: the request itself is wrong.
     pub fn bad_request(message: impl Display) -> Self {
@@ -53,13 +56,26 @@ impl Failure {
         self
     }
 
+    /// The same with what the read tells beside its answer.
+    #[must_use]
+    pub fn of(mut self, meta: &Meta) -> Self {
+        self.meta = Some(meta.clone());
+        self
+    }
+
     /// The response.
     pub fn into_response(self) -> Response<Body> {
         let mut response = Response::new(Body::from(self.message));
         *response.status_mut() = self.status;
+        if hyper::body::Body::is_end_stream(response.body()) {
+            return response;
+        }
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
+        if let Some(meta) = &self.meta {
+            answer::put_meta(&mut response, meta);
+        }
         response
     }
 }

@@ -1,29 +1,31 @@
 //! The listener: connections, their limits and time limits, and the layers around every request.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{Request, State, WebSocketUpgrade};
-use axum::http::{HeaderName, HeaderValue, Response, header};
+use axum::extract::{FromRequestParts as _, WebSocketUpgrade};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nomadd_runtime::TaskKind;
 use tokio::net::{TcpListener, TcpStream};
 use tower::Service as _;
-use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::{NotForContentType, Predicate as _, SizeAbove};
+use tower_http::compression::Compression;
+use tower_http::compression::predicate::{Predicate, SizeAbove};
 
 use crate::app::App;
 use crate::call::{Call, parameters};
 use crate::failure::Failure;
 use crate::route;
 
-/// How long a client may take to send the head of a request.
-const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long a client may take to send the head of a request, and how long a connection may be idle.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+/// The longest head of a request, and how much of a body is read ahead, in bytes.
+const MAX_HEAD: usize = 64 << 10;
 
 /// The limits of the listener.
 #[derive(Clone, Copy, Debug)]
@@ -67,10 +69,7 @@ impl Listener {
 /// Serves the API until the runtime is shut down.
 pub fn serve(app: App, listener: Listener, limits: Limits) {
     let tasks = app.runtime.tasks.clone();
-    // Streams and small answers are not worth compressing; the event and log streams must not be held back.
-    let worth_it = SizeAbove::new(1024).and(NotForContentType::new("application/octet-stream"));
-    let layer = CompressionLayer::new().gzip(true).compress_when(worth_it);
-    let router = Router::new().fallback(answer).with_state(app.clone()).layer(layer);
+    let always = Arc::new(headers(&app));
     let clients = Clients { most: limits.connections_per_client, open: Arc::default() };
     tasks.clone().spawn(TaskKind::HttpListener, async move {
         loop {
@@ -87,31 +86,83 @@ pub fn serve(app: App, listener: Listener, limits: Limits) {
                 refuse(socket);
                 continue;
             };
-            let router = router.clone();
+            let (app, always) = (app.clone(), Arc::clone(&always));
             tasks.spawn(TaskKind::HttpConnection, async move {
-                connection(socket, router).await;
+                connection(socket, app, always).await;
                 drop(open);
             });
         }
     });
 }
 
-async fn connection(socket: TcpStream, router: Router) {
+/// The headers that every answer of this agent carries by its configuration.
+fn headers(app: &App) -> Vec<(HeaderName, HeaderValue)> {
+    let pairs = app.info.response_headers.iter();
+    pairs.filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::from_str(value).ok()?))).collect()
+}
+
+async fn connection(socket: TcpStream, app: App, always: Arc<Vec<(HeaderName, HeaderValue)>>) {
     // Answers are written whole: waiting for more to send would only delay them.
     let _unsupported = socket.set_nodelay(true);
+    let shared = Arc::new((app, always));
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        router.clone().call(request.map(Body::new))
+        let shared = Arc::clone(&shared);
+        async move {
+            let zip = wants_gzip(request.headers());
+            let answered = answer(&shared.0, &shared.1, request);
+            if zip {
+                return compressed(answered).await;
+            }
+            Ok::<_, Infallible>(answered.await)
+        }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_headers(128)
+        .max_buf_size(MAX_HEAD)
         .pipeline_flush(true)
+        .title_case_headers(true)
         .serve_connection(TokioIo::new(socket), service)
         .with_upgrades()
         .await;
     if let Err(error) = served {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Whether a client may be answered with gzip; most that ask often do not, and are spared the layer.
+fn wants_gzip(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT_ENCODING).is_some_and(|value| value.as_bytes().windows(4).any(|word| word == b"gzip"))
+}
+
+/// Passes an answer through the compression that the request allows.
+async fn compressed(answered: impl Future<Output = Response<Body>> + Send) -> Result<Response<Body>, Infallible> {
+    // Small answers are not worth it; files and event and log streams must not be held back.
+    let worth_it = SizeAbove::new(1024).and(Whole);
+    let mut request = hyper::Request::new(());
+    request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    let mut answered = Some(answered);
+    let inner = tower::service_fn(move |_| {
+        let answered = answered.take();
+        async move {
+            Ok::<_, Infallible>(match answered {
+                Some(answered) => answered.await,
+                None => Response::default(),
+            })
+        }
+    });
+    let mut service = Compression::new(inner).gzip(true).compress_when(worth_it);
+    Ok(service.call(request).await?.map(Body::new))
+}
+
+/// Answers whose length is known: those that stand in memory, not streams.
+#[derive(Clone, Copy, Debug)]
+struct Whole;
+
+impl Predicate for Whole {
+    fn should_compress<B: hyper::body::Body>(&self, response: &Response<B>) -> bool {
+        response.body().size_hint().exact().is_some()
     }
 }
 
@@ -153,34 +204,35 @@ impl Drop for Open {
 }
 
 /// Every request comes through here.
-async fn answer(
-    State(app): State<App>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-    request: Request,
-) -> Response<Body> {
-    let (parts, body) = request.into_parts();
+async fn answer(app: &App, always: &[(HeaderName, HeaderValue)], request: hyper::Request<hyper::body::Incoming>) -> Response<Body> {
+    let (mut parts, body) = request.into_parts();
+    let upgrade = if parts.headers.contains_key(header::UPGRADE) {
+        WebSocketUpgrade::from_request_parts(&mut parts, &()).await.ok()
+    } else {
+        None
+    };
+    let of_client = parts.uri.path().starts_with("/v1/client/");
     let answered = async {
         let path = percent_encoding::percent_decode_str(parts.uri.path())
             .decode_utf8()
-            .map_err(|_| Failure::bad_request("the path is not UTF-8"))?
-            .into_owned();
+            .map_err(|_| Failure::bad_request("the path is not UTF-8"))?;
         let call = Call {
             method: parts.method,
-            path,
             parameters: parameters(parts.uri.query().unwrap_or_default())?,
             headers: parts.headers,
-            body: body.into(),
-            upgrade: upgrade.ok(),
+            body: Mutex::new(Body::new(body)),
+            upgrade,
         };
-        Box::pin(route::answer(&app, call)).await
+        route::answer(app, &path, call).await
     };
     let mut response = answered.await.unwrap_or_else(Failure::into_response);
     let headers = response.headers_mut();
     headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    for (name, value) in &app.info.response_headers {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
-            headers.insert(name, value);
-        }
+    if of_client {
+        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    }
+    for (name, value) in always {
+        headers.insert(name.clone(), value.clone());
     }
     response
 }

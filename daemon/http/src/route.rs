@@ -2,6 +2,9 @@
 //!
 //! Job ids may hold slashes, so a job's path is matched from its end.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 
@@ -14,104 +17,126 @@ use crate::resource::{
     operator, scaling, search, status, system,
 };
 
+/// An answer on its way.
+pub type Pending<'a> = Pin<Box<dyn Future<Output = Answered> + Send + 'a>>;
+
+/// The most parts that a path is cut into.
+const MOST_PARTS: usize = 8;
+
+/// Boxes a resource's future by itself: a request then takes the room of its own resource, not of the largest one.
+#[inline(never)]
+fn later<'a, F: Future<Output = Answered> + Send + 'a>(make: impl FnOnce() -> F) -> Pending<'a> {
+    Box::pin(make())
+}
+
+fn ready<'a>(answered: Answered) -> Pending<'a> {
+    Box::pin(std::future::ready(answered))
+}
+
 /// Answers a request.
-pub async fn answer(app: &App, mut call: Call) -> Answered {
-    let path = std::mem::take(&mut call.path);
-    let Some(path) = path.strip_prefix("/v1/") else { return outside(app, &path) };
-    let parts: Vec<&str> = path.split('/').collect();
-    match parts.as_slice() {
-        ["jobs"] => jobs::collection(app, call).await,
-        ["jobs", "parse"] => jobs::parse(app, call).await,
-        ["jobs", "statuses"] => jobs::statuses(app, call).await,
-        ["validate", "job"] => jobs::validate(app, call).await,
-        ["job", _, ..] => job(app, call, &path["job/".len()..]).await,
+pub fn answer<'a>(app: &'a App, path: &'a str, call: Call) -> Pending<'a> {
+    let Some(path) = path.strip_prefix("/v1/") else { return ready(outside(app, path)) };
+    // No path has more than six parts, except jobs' with slashes in their ids, which are cut by `job`.
+    let mut cut = [""; MOST_PARTS];
+    let mut count = 0;
+    for (slot, part) in cut.iter_mut().zip(path.split('/')) {
+        *slot = part;
+        count += 1;
+    }
+    let parts = &cut[..count];
+    match parts {
+        ["jobs"] => later(move || jobs::collection(app, call)),
+        ["jobs", "parse"] => later(move || jobs::parse(app, call)),
+        ["jobs", "statuses"] => later(move || jobs::statuses(app, call)),
+        ["validate", "job"] => later(move || jobs::validate(app, call)),
+        ["job", _, ..] => job(app, call, &path["job/".len()..]),
 
-        ["nodes"] => nodes::list(app, call).await,
-        ["node", "pools"] => node_pools::list(app, call).await,
-        ["node", "pool", name] => node_pools::read(app, call, name).await,
-        ["node", "pool", name, "nodes"] => node_pools::nodes(app, call, name).await,
-        ["node", "pool", name, "jobs"] => node_pools::jobs(app, call, name).await,
-        ["node", id] => nodes::read(app, call, id).await,
-        ["node", id, "allocations"] => nodes::allocations(app, call, id).await,
-        ["node", id, "evaluate"] => nodes::evaluate(app, call, id).await,
-        ["node", id, "eligibility"] => nodes::eligibility(app, call, id).await,
-        ["node", id, "drain"] => nodes::drain(app, call, id).await,
-        ["node", id, "purge"] => nodes::purge(app, call, id).await,
+        ["nodes"] => later(move || nodes::list(app, call)),
+        ["node", "pools"] => later(move || node_pools::list(app, call)),
+        ["node", "pool", name] => later(move || node_pools::read(app, call, name)),
+        ["node", "pool", name, "nodes"] => later(move || node_pools::nodes(app, call, name)),
+        ["node", "pool", name, "jobs"] => later(move || node_pools::jobs(app, call, name)),
+        ["node", id] => later(move || nodes::read(app, call, id)),
+        ["node", id, "allocations"] => later(move || nodes::allocations(app, call, id)),
+        ["node", id, "evaluate"] => later(move || nodes::evaluate(app, call, id)),
+        ["node", id, "eligibility"] => later(move || nodes::eligibility(app, call, id)),
+        ["node", id, "drain"] => later(move || nodes::drain(app, call, id)),
+        ["node", id, "purge"] => later(move || nodes::purge(app, call, id)),
 
-        ["allocations"] => allocations::list(app, call).await,
-        ["allocation", id] => allocations::read(app, call, id).await,
-        ["allocation", id, "stop"] => allocations::stop(app, call, id).await,
-        ["allocation", id, "services"] => allocations::services(app, call, id).await,
-        ["allocation", id, "checks"] | ["client", "allocation", id, "checks"] => allocations::checks(app, call, id).await,
+        ["allocations"] => later(move || allocations::list(app, call)),
+        ["allocation", id] => later(move || allocations::read(app, call, id)),
+        ["allocation", id, "stop"] => later(move || allocations::stop(app, call, id)),
+        ["allocation", id, "services"] => later(move || allocations::services(app, call, id)),
+        ["allocation", id, "checks"] | ["client", "allocation", id, "checks"] => later(move || allocations::checks(app, call, id)),
 
-        ["client", "stats"] => client::host_stats(app, call).await,
-        ["client", "gc"] => client::collect_garbage(app, call).await,
-        ["client", "metadata"] => client::metadata(app, call).await,
-        ["client", "allocation", id, "stats"] => client::allocation_stats(app, call, id).await,
-        ["client", "allocation", id, "restart"] => client::restart(app, call, id).await,
-        ["client", "allocation", id, "signal"] => client::signal(app, call, id).await,
-        ["client", "allocation", id, "gc"] => client::collect_allocation(app, call, id).await,
-        ["client", "allocation", id, "exec"] => exec::exec(app, call, id).await,
-        ["client", "fs", "ls", id] => files::list(app, call, id).await,
-        ["client", "fs", "stat", id] => files::stat(app, call, id).await,
-        ["client", "fs", "cat", id] => files::cat(app, call, id).await,
-        ["client", "fs", "readat", id] => files::read_at(app, call, id).await,
-        ["client", "fs", "stream", id] => logs::stream(app, call, id).await,
-        ["client", "fs", "logs", id] => logs::logs(app, call, id).await,
+        ["client", "stats"] => later(move || client::host_stats(app, call)),
+        ["client", "gc"] => later(move || client::collect_garbage(app, call)),
+        ["client", "metadata"] => later(move || client::metadata(app, call)),
+        ["client", "allocation", id, "stats"] => later(move || client::allocation_stats(app, call, id)),
+        ["client", "allocation", id, "restart"] => later(move || client::restart(app, call, id)),
+        ["client", "allocation", id, "signal"] => later(move || client::signal(app, call, id)),
+        ["client", "allocation", id, "gc"] => later(move || client::collect_allocation(app, call, id)),
+        ["client", "allocation", id, "exec"] => later(move || exec::exec(app, call, id)),
+        ["client", "fs", "ls", id] => later(move || files::list(app, call, id)),
+        ["client", "fs", "stat", id] => later(move || files::stat(app, call, id)),
+        ["client", "fs", "cat", id] => later(move || files::cat(app, call, id)),
+        ["client", "fs", "readat", id] => later(move || files::read_at(app, call, id)),
+        ["client", "fs", "stream", id] => later(move || logs::stream(app, call, id)),
+        ["client", "fs", "logs", id] => later(move || logs::logs(app, call, id)),
 
-        ["evaluations"] => evaluations::collection(app, call).await,
-        ["evaluations", "count"] => evaluations::count(app, call).await,
-        ["evaluation", id] => evaluations::read(app, call, id).await,
-        ["evaluation", id, "allocations"] => evaluations::allocations(app, call, id).await,
+        ["evaluations"] => later(move || evaluations::collection(app, call)),
+        ["evaluations", "count"] => later(move || evaluations::count(app, call)),
+        ["evaluation", id] => later(move || evaluations::read(app, call, id)),
+        ["evaluation", id, "allocations"] => later(move || evaluations::allocations(app, call, id)),
 
-        ["deployments"] => deployments::list(app, call).await,
-        ["deployment", "allocations", id] => deployments::allocations(app, call, id).await,
+        ["deployments"] => later(move || deployments::list(app, call)),
+        ["deployment", "allocations", id] => later(move || deployments::allocations(app, call, id)),
         ["deployment", action @ ("fail" | "pause" | "promote" | "unblock" | "allocation-health"), id] => {
-            deployments::change(app, call, action, id).await
+            later(move || deployments::change(app, call, action, id))
         }
-        ["deployment", id] => deployments::read(app, call, id).await,
+        ["deployment", id] => later(move || deployments::read(app, call, id)),
 
-        ["agent", "self"] => agent::describe(app, call).await,
-        ["agent", "health"] => agent::health(app, call).await,
-        ["agent", "members"] => agent::members(app, call).await,
-        ["agent", "servers"] => agent::servers(app, call).await,
-        ["agent", "join"] => agent::join(app, call).await,
-        ["agent", "force-leave"] => agent::force_leave(app, call).await,
-        ["agent", "monitor"] => agent::monitor(app, call).await,
-        ["agent", "schedulers"] => agent::schedulers(app, call).await,
-        ["agent", "host"] | ["agent", "pprof", _] => agent::debug_only(app, call).await,
+        ["agent", "self"] => later(move || agent::describe(app, call)),
+        ["agent", "health"] => later(move || agent::health(app, call)),
+        ["agent", "members"] => later(move || agent::members(app, call)),
+        ["agent", "servers"] => later(move || agent::servers(app, call)),
+        ["agent", "join"] => later(move || agent::join(app, call)),
+        ["agent", "force-leave"] => later(move || agent::force_leave(app, call)),
+        ["agent", "monitor"] => later(move || agent::monitor(app, call)),
+        ["agent", "schedulers"] => later(move || agent::schedulers(app, call)),
+        ["agent", "host"] | ["agent", "pprof", _] => later(move || agent::debug_only(app, call)),
 
-        ["status", "leader"] => status::leader(app, call).await,
-        ["status", "peers"] => status::peers(app, call).await,
-        ["regions"] => status::regions(app, call).await,
-        ["metrics"] => metrics::metrics(app, call).await,
-        ["search"] => search::prefix(app, call).await,
-        ["search", "fuzzy"] => search::fuzzy(app, call).await,
-        ["system", "gc"] => system::collect_garbage(app, call).await,
-        ["system", "reconcile", "summaries"] => system::reconcile_summaries(app, call).await,
-        ["namespaces"] => namespaces::list(app, call).await,
-        ["namespace", name] => namespaces::read(app, call, name).await,
-        ["scaling", "policies"] => scaling::list(app, call).await,
-        ["scaling", "policy", id] => scaling::read(app, call, id).await,
+        ["status", "leader"] => later(move || status::leader(app, call)),
+        ["status", "peers"] => later(move || status::peers(app, call)),
+        ["regions"] => later(move || status::regions(app, call)),
+        ["metrics"] => later(move || metrics::metrics(app, call)),
+        ["search"] => later(move || search::prefix(app, call)),
+        ["search", "fuzzy"] => later(move || search::fuzzy(app, call)),
+        ["system", "gc"] => later(move || system::collect_garbage(app, call)),
+        ["system", "reconcile", "summaries"] => later(move || system::reconcile_summaries(app, call)),
+        ["namespaces"] => later(move || namespaces::list(app, call)),
+        ["namespace", name] => later(move || namespaces::read(app, call, name)),
+        ["scaling", "policies"] => later(move || scaling::list(app, call)),
+        ["scaling", "policy", id] => later(move || scaling::read(app, call, id)),
 
-        ["operator", "scheduler", "configuration"] => operator::scheduler_configuration(app, call).await,
-        ["operator", "raft", "configuration"] => operator::raft_configuration(app, call).await,
-        ["operator", "raft", "peer"] => operator::remove_peer(app, call).await,
-        ["operator", "raft", "transfer-leadership"] => operator::transfer_leadership(app, call).await,
-        ["operator", "snapshot"] => operator::snapshot(app, call).await,
-        ["operator", "keyring", "keys"] => operator::keyring(app, call).await,
-        ["operator", "autopilot", "configuration"] => operator::autopilot_configuration(app, call).await,
-        ["operator", "autopilot", "health"] => operator::autopilot_health(app, call).await,
-        ["operator", "license"] => Ok(answer::status(StatusCode::NO_CONTENT)),
-        ["why", "job", _, ..] => jobs::why(app, call, &path["why/job/".len()..]).await,
+        ["operator", "scheduler", "configuration"] => later(move || operator::scheduler_configuration(app, call)),
+        ["operator", "raft", "configuration"] => later(move || operator::raft_configuration(app, call)),
+        ["operator", "raft", "peer"] => later(move || operator::remove_peer(app, call)),
+        ["operator", "raft", "transfer-leadership"] => later(move || operator::transfer_leadership(app, call)),
+        ["operator", "snapshot"] => later(move || operator::snapshot(app, call)),
+        ["operator", "keyring", "keys"] => later(move || operator::keyring(app, call)),
+        ["operator", "autopilot", "configuration"] => later(move || operator::autopilot_configuration(app, call)),
+        ["operator", "autopilot", "health"] => later(move || operator::autopilot_health(app, call)),
+        ["operator", "license"] => ready(Ok(answer::status(StatusCode::NO_CONTENT))),
+        ["why", "job", _, ..] => later(move || jobs::why(app, call, &path["why/job/".len()..])),
 
         ["quotas"] | ["quota" | "quota-usage", ..] | ["sentinel", ..] | ["recommendations", ..] => {
-            Err(Failure::not_implemented("Nomad Enterprise only endpoint"))
+            ready(Err(Failure::not_implemented("Nomad Enterprise only endpoint")))
         }
         ["event", "stream"] | ["vars" | "var" | "acl" | "services" | "service" | "volumes" | "volume" | "plugins" | "plugin", ..] => {
-            Err(Failure::not_implemented(format!("/v1/{path} is not there yet: this build has no {}", room(parts[0]))))
+            ready(Err(Failure::not_implemented(format!("/v1/{path} is not there yet: this build has no {}", room(cut[0])))))
         }
-        _ => Err(Failure::no_path()),
+        _ => ready(Err(Failure::no_path())),
     }
 }
 
@@ -131,7 +156,7 @@ fn room(first: &str) -> &'static str {
 fn outside(app: &App, path: &str) -> Answered {
     match path {
         "/" => {
-            let mut response = Response::new(Body::empty());
+            let mut response = answer::typed("text/html; charset=utf-8", "<a href=\"/ui/\">Temporary Redirect</a>.\n\n");
             *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
             response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/ui/"));
             Ok(response)
@@ -146,32 +171,32 @@ fn outside(app: &App, path: &str) -> Answered {
 }
 
 /// A job's own paths; the id may hold slashes.
-async fn job(app: &App, call: Call, rest: &str) -> Answered {
+fn job<'a>(app: &'a App, call: Call, rest: &'a str) -> Pending<'a> {
     if let Some((id, tag)) = rest.strip_suffix("/tag").and_then(|head| head.rsplit_once("/versions/")) {
-        return jobs::tag_version(app, call, id, tag).await;
+        return later(move || jobs::tag_version(app, call, id, tag));
     }
     if let Some(id) = rest.strip_suffix("/periodic/force") {
-        return jobs::periodic_force(app, call, id).await;
+        return later(move || jobs::periodic_force(app, call, id));
     }
     let Some((id, last)) = rest.rsplit_once('/').filter(|(id, _)| !id.is_empty()) else {
-        return jobs::one(app, call, rest).await;
+        return later(move || jobs::one(app, call, rest));
     };
     match last {
-        "plan" => jobs::plan(app, call, id).await,
-        "evaluate" => jobs::evaluate(app, call, id).await,
-        "allocations" => jobs::allocations(app, call, id).await,
-        "evaluations" => jobs::evaluations(app, call, id).await,
-        "summary" => jobs::summary(app, call, id).await,
-        "versions" => jobs::versions(app, call, id).await,
-        "submission" => jobs::submission(app, call, id).await,
-        "deployments" => jobs::deployments(app, call, id).await,
-        "deployment" => jobs::deployment(app, call, id).await,
-        "scale" => jobs::scale(app, call, id).await,
-        "revert" => jobs::revert(app, call, id).await,
-        "stable" => jobs::stable(app, call, id).await,
-        "dispatch" => jobs::dispatch(app, call, id).await,
-        "actions" => jobs::actions(app, call, id).await,
-        "services" => jobs::services(app, call, id).await,
-        _ => jobs::one(app, call, rest).await,
+        "plan" => later(move || jobs::plan(app, call, id)),
+        "evaluate" => later(move || jobs::evaluate(app, call, id)),
+        "allocations" => later(move || jobs::allocations(app, call, id)),
+        "evaluations" => later(move || jobs::evaluations(app, call, id)),
+        "summary" => later(move || jobs::summary(app, call, id)),
+        "versions" => later(move || jobs::versions(app, call, id)),
+        "submission" => later(move || jobs::submission(app, call, id)),
+        "deployments" => later(move || jobs::deployments(app, call, id)),
+        "deployment" => later(move || jobs::deployment(app, call, id)),
+        "scale" => later(move || jobs::scale(app, call, id)),
+        "revert" => later(move || jobs::revert(app, call, id)),
+        "stable" => later(move || jobs::stable(app, call, id)),
+        "dispatch" => later(move || jobs::dispatch(app, call, id)),
+        "actions" => later(move || jobs::actions(app, call, id)),
+        "services" => later(move || jobs::services(app, call, id)),
+        _ => later(move || jobs::one(app, call, rest)),
     }
 }

@@ -66,7 +66,7 @@ pub async fn read(app: &App, call: Call, id: &str) -> Answered {
         })
     })
     .await?;
-    answer::read(&call, &meta, &found.ok_or_else(|| Failure::not_found("alloc not found"))?)
+    answer::read(&call, &meta, &found.ok_or_else(|| Failure::not_found("alloc not found").of(&meta))?)
 }
 
 /// `PUT /v1/allocation/ID/stop`.

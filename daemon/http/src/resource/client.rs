@@ -81,7 +81,9 @@ pub async fn restart(app: &App, mut call: Call, id: &str) -> Answered {
         return Err(Failure::bad_request("the task name cannot be used together with all tasks"));
     }
     let task = Some(request.task_name.as_str()).filter(|task| !task.is_empty());
-    app.client()?.restart(id, task).await.map_err(|error| match error {
+    let client = app.client()?;
+    let restarted = if request.all_tasks { client.restart_all(id).await } else { client.restart(id, task).await };
+    restarted.map_err(|error| match error {
         RequestError::UnknownTask(task) => Failure::internal(format!("Could not find task runner for task: {task}")),
         other => other.into(),
     })?;

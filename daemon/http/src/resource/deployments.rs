@@ -57,7 +57,7 @@ pub async fn read(app: &App, call: Call, id: &str) -> Answered {
         })
     })
     .await?;
-    answer::read(&call, &meta, &*found.ok_or_else(|| Failure::not_found("deployment not found"))?)
+    answer::read(&call, &meta, &*found.ok_or_else(|| Failure::not_found("deployment not found").of(&meta))?)
 }
 
 /// `GET /v1/deployment/allocations/ID`.

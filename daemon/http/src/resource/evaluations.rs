@@ -113,7 +113,7 @@ pub async fn read(app: &App, call: Call, id: &str) -> Answered {
         Ok((evaluation.modify_index, Some(value)))
     })
     .await?;
-    answer::read(&call, &meta, &found.ok_or_else(|| Failure::not_found("eval not found"))?)
+    answer::read(&call, &meta, &found.ok_or_else(|| Failure::not_found("eval not found").of(&meta))?)
 }
 
 /// The evaluations that an evaluation is linked with, directly and over others; bounded by those of its job.

@@ -31,5 +31,5 @@ pub async fn read(app: &App, call: Call, name: &str) -> Answered {
         Ok((state.table_index(Table::Namespaces), state.namespace(name).cloned()))
     })
     .await?;
-    answer::read(&call, &meta, &*found.ok_or_else(|| Failure::not_found("Namespace not found"))?)
+    answer::read(&call, &meta, &*found.ok_or_else(|| Failure::not_found("Namespace not found").of(&meta))?)
 }

@@ -46,7 +46,7 @@ pub async fn read(app: &App, call: Call, name: &str) -> Answered {
         Ok((state.table_index(Table::NodePools), state.node_pool(name).cloned()))
     })
     .await?;
-    answer::read(&call, &meta, &*found.ok_or_else(|| Failure::not_found("node pool not found"))?)
+    answer::read(&call, &meta, &*found.ok_or_else(|| Failure::not_found("node pool not found").of(&meta))?)
 }
 
 /// `GET /v1/node/pool/NAME/nodes`.

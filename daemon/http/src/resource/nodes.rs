@@ -45,7 +45,7 @@ pub async fn read(app: &App, call: Call, id: &str) -> Answered {
         })
     })
     .await?;
-    answer::read(&call, &meta, &*node.ok_or_else(|| Failure::not_found("node not found"))?)
+    answer::read(&call, &meta, &*node.ok_or_else(|| Failure::not_found("node not found").of(&meta))?)
 }
 
 /// `GET /v1/node/ID/allocations`: whole allocations with their jobs.

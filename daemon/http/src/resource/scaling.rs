@@ -50,5 +50,5 @@ pub async fn read(app: &App, call: Call, id: &str) -> Answered {
         Ok((state.table_index(Table::Jobs), policies(state).find(|policy| policy.id == id).cloned()))
     })
     .await?;
-    answer::read(&call, &meta, &found.ok_or_else(|| Failure::not_found("policy not found"))?)
+    answer::read(&call, &meta, &found.ok_or_else(|| Failure::not_found("policy not found").of(&meta))?)
 }

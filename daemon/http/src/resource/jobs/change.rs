@@ -81,7 +81,7 @@ pub async fn scale(app: &App, mut call: Call, id: &str) -> Answered {
         let status = jobs::scale_status(&state, &namespace, id);
         let index = state.table_index(nomadd_state::Table::Scaling).max(state.table_index(nomadd_state::Table::Jobs));
         let meta = answer::Meta { index, known_leader: nomadd_server::status::has_leader(server), next_token: None };
-        return answer::read(&call, &meta, &status.ok_or_else(|| Failure::not_found("job not found"))?);
+        return answer::read(&call, &meta, &status.ok_or_else(|| Failure::not_found("job not found").of(&meta))?);
     }
     call.must_put()?;
     let request: ScalingRequest = call.json().await?;

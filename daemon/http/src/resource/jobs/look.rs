@@ -28,7 +28,7 @@ pub async fn read(app: &App, call: Call, id: &str) -> Answered {
         Ok((job.modify_index, Some(bytes)))
     })
     .await?;
-    answer::read_bytes(&meta, found.ok_or_else(|| Failure::not_found("job not found"))?)
+    answer::read_bytes(&meta, found.ok_or_else(|| Failure::not_found("job not found").of(&meta))?)
 }
 
 /// `GET /v1/job/ID/summary`.
@@ -42,7 +42,7 @@ pub async fn summary(app: &App, call: Call, id: &str) -> Answered {
         })
     })
     .await?;
-    answer::read(&call, &meta, &*found.ok_or_else(|| Failure::not_found("job not found"))?)
+    answer::read(&call, &meta, &*found.ok_or_else(|| Failure::not_found("job not found").of(&meta))?)
 }
 
 /// `GET /v1/job/ID/allocations`; `all=true` shows those of an earlier job of the same name, too.
@@ -158,7 +158,7 @@ pub async fn submission(app: &App, call: Call, id: &str) -> Answered {
         Ok((state.table_index(Table::Jobs), found.cloned()))
     })
     .await?;
-    let found = found.ok_or_else(|| Failure::not_found("job source not found"))?;
+    let found = found.ok_or_else(|| Failure::not_found("job source not found").of(&meta))?;
     answer::read(&call, &meta, &*found)
 }
 
