@@ -10,7 +10,7 @@ use nomadd_model::{NodeId, Time};
 use nomadd_raft::{Committed, ProposeError, Raft, Watcher};
 use nomadd_runtime::{Runtime, TaskKind, Tasks};
 use nomadd_state::{Command, State, WatchKey};
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 
 use crate::applier::Plans;
 use crate::batch::Batch;
@@ -49,6 +49,8 @@ struct Shared {
     liveness: Mutex<Liveness>,
     keystore: Keystore,
     duties: ArcSwap<Tasks>,
+    /// Held shared while a plan is made and written, alone by who had one refused.
+    lane: RwLock<()>,
     /// Counts how often the whole state was replaced.
     replaced: watch::Sender<u64>,
 }
@@ -69,6 +71,7 @@ impl Server {
             client_updates,
             liveness: Mutex::default(),
             keystore,
+            lane: RwLock::new(()),
             replaced: watch::Sender::new(0),
             duties: ArcSwap::from_pointee(runtime.tasks.child()),
             config,
@@ -165,6 +168,9 @@ impl Server {
     /// Tells the duties that the whole state was replaced.
     pub(crate) fn tell_replaced(&self) {
         self.0.replaced.send_modify(|count| *count += 1);
+    }
+    pub(crate) fn lane(&self) -> &RwLock<()> {
+        &self.0.lane
     }
     pub(crate) fn replaced(&self) -> watch::Receiver<u64> {
         self.0.replaced.subscribe()

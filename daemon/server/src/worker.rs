@@ -9,7 +9,7 @@ use std::sync::Arc;
 use nomadd_model::{DeploymentStatus, Evaluation, Plan, PlanResult};
 use nomadd_scheduler::{Context, Outcome, Scheduler};
 use nomadd_state::{Command, EvaluationUpsert, Response, State};
-use tokio::sync::oneshot;
+use tokio::sync::{RwLockReadGuard, RwLockWriteGuard, oneshot};
 
 use crate::applier::Submission;
 use crate::batch::Batched;
@@ -92,6 +92,13 @@ async fn process(server: &Server, scheduler: &mut Scheduler, delivery: &Delivery
         let begun = std::time::Instant::now();
         server.raft().wait_for(wanted).await;
         metrics::histogram!("nomad.nomad.worker.wait_for_index").record(begun.elapsed().as_secs_f64() * 1e3);
+        // Workers agree on which nodes are best and may take the last room from each other again and again: who had a plan
+        // refused without any progress makes the next one while nobody else does.
+        let _lane = if failed == 0 {
+            Lane::Shared(server.lane().read().await)
+        } else {
+            Lane::Alone(server.lane().write().await)
+        };
         let outcome = schedule(server, scheduler, evaluation).await?;
         let updated = outcome.evaluation;
         let (later, mut written): (Vec<_>, Vec<_>) =
@@ -118,6 +125,12 @@ async fn process(server: &Server, scheduler: &mut Scheduler, delivery: &Delivery
         }
         wanted = wanted.max(result.refresh_index).max(result.index);
     }
+}
+
+/// How a worker holds the lane; only kept to be let go.
+enum Lane<'a> {
+    Shared(#[expect(dead_code, reason = "held, not read")] RwLockReadGuard<'a, ()>),
+    Alone(#[expect(dead_code, reason = "held, not read")] RwLockWriteGuard<'a, ()>),
 }
 
 /// Deployments say in their status which services are not registered and how many checks are not run by this build.
