@@ -210,7 +210,10 @@ impl AllocationMachine {
     pub fn deadline(&self, now: Time) -> Option<Time> {
         let tasks = self.tasks.values().filter_map(TaskMachine::deadline);
         let delay = (self.stage == Stage::Delay).then_some(self.until);
-        let overrun = (self.cause != Cause::Overrun).then(|| self.overrun()).flatten().filter(|_| !self.is_done());
+        // While the tasks are being ended anyway, nothing more can be done about it.
+        let at_rest = matches!(self.stage, Stage::None | Stage::Done);
+        let waits = self.cause != Cause::Overrun && at_rest && !self.is_done();
+        let overrun = self.overrun().filter(|_| waits);
         let health = match self.judge(now) {
             Some((_, Health::Undecided { again })) => Some(again),
             _ => None,

@@ -261,3 +261,16 @@ fn a_restart_of_all_runs_the_hooks_again_in_order() {
     assert_eq!(story.started("main"), ["start after"]);
     assert_eq!(story.machine.status().0, ClientStatus::Running);
 }
+
+#[test]
+fn an_allocation_that_is_ending_when_its_time_is_over_is_left_to_end() {
+    let group = GroupRules { max_run: Some(Duration::from_secs(60)), ..GroupRules::default() };
+    let mut story = Story::new(group, &[("main", rules(Role::Main))]);
+    story.begin();
+    story.started("main");
+    assert_eq!(story.stop(), ["stop main"]);
+    assert_eq!(story.machine.deadline(at(61)), None);
+    assert_eq!(story.tick(61), NOTHING);
+    story.exited("main", 0);
+    assert_eq!(story.machine.status(), (ClientStatus::Complete, "All tasks have completed"));
+}

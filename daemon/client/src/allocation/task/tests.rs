@@ -170,3 +170,16 @@ fn a_task_that_is_run_anew_waits_for_its_turn() {
     assert_eq!(task.handle(again, at(2), 0), None);
     assert_eq!((task.phase(), task.state().state), (Phase::Waiting, TaskStatus::Pending));
 }
+
+#[test]
+fn a_start_that_came_to_nothing_is_made_again_unless_the_task_is_to_end() {
+    let mut task = TaskMachine::new(rules(), at(0));
+    task.handle(Input::Begin, at(0), 0);
+    let stored = task.stored().clone();
+    let mut task = TaskMachine::restored(rules(), stored.clone());
+    assert_eq!(task.handle(Input::NotStarted, at(1), 0), Some(Action::Start));
+    let mut task = TaskMachine::restored(rules(), stored);
+    task.handle(kill(KillWish::Delayed), at(1), 0);
+    assert_eq!(task.handle(Input::NotStarted, at(1), 0), None);
+    assert!(task.is_dead());
+}
