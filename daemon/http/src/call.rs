@@ -143,6 +143,9 @@ impl Call {
     /// Reads the body as JSON.
     pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
         let bytes = self.bytes().await?;
+        if bytes.is_empty() {
+            return Err(Failure::bad_request("Request body is empty"));
+        }
         decode(&bytes)
     }
     /// Reads the body as JSON; an empty one is the zero value.
@@ -157,7 +160,7 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(bytes).map_err(|error| {
         if error.is_eof() {
             // The words that clients of Nomad know.
-            return Failure::bad_request(if bytes.is_empty() { "EOF" } else { "unexpected EOF" });
+            return Failure::bad_request("unexpected EOF");
         }
         Failure::bad_request(error)
     })

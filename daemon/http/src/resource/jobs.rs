@@ -106,10 +106,7 @@ pub async fn parse(app: &App, mut call: Call) -> Answered {
     }
     let (now, seed) = (app.runtime.clock.now(), app.runtime.seeds.seed());
     let parsed = app.runtime.pool.run(move || {
-        let mut variables = Variables::default();
-        if !request.variables.is_empty() {
-            variables.files.push(("input.vars".to_owned(), request.variables));
-        }
+        let variables = Variables { inline: request.variables, ..Variables::default() };
         let options = Options { variables, strict: true, dialect: Dialect::Auto, files: None, now, seed };
         let source = Source { name: "input.hcl", text: &request.job_hcl };
         nomadd_jobspec::parse(source, &options).map(|parsed| {
@@ -123,7 +120,7 @@ pub async fn parse(app: &App, mut call: Call) -> Answered {
     let job = parsed
         .await
         .map_err(Failure::internal)?
-        .map_err(|error| Failure::bad_request(format!("Failed to parse job: {error}")))?;
+        .map_err(|errors| Failure::bad_request(format!("Failed to parse job: {}", errors.headlines())))?;
     answer::json(&call, &job)
 }
 

@@ -1,3 +1,0 @@
-package compat
-
-import _ "github.com/hashicorp/nomad/api"
