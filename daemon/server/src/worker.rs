@@ -49,6 +49,10 @@ pub(crate) async fn work(server: Server) {
         metrics::histogram!("nomad.nomad.worker.dequeue_eval").record(waited.elapsed().as_secs_f64() * 1e3);
         let id = delivery.evaluation.id;
         let written = match process(&server, &mut scheduler, &delivery).await {
+            Ok(evaluations) if evaluations.is_empty() => {
+                let _ = server.queue().acknowledge(id, delivery.token);
+                continue;
+            }
             Ok(evaluations) => server.evaluations().send(evaluations).await,
             Err(error) => Err(error),
         };
@@ -83,14 +87,17 @@ async fn finish(server: Server, delivery: Delivery, written: oneshot::Receiver<A
     }
 }
 
-/// Processes one evaluation. Returns what is to be written of it.
+/// Processes one evaluation. Returns what is to be written of it; nothing when it was over already.
 async fn process(server: &Server, scheduler: &mut Scheduler, delivery: &Delivery) -> Answer<Vec<Evaluation>> {
     let evaluation = &delivery.evaluation;
     let limit = nomadd_scheduler::attempts(evaluation.kind.parse().unwrap_or_default());
     let (mut failed, mut wanted) = (0, evaluation.modify_index.max(evaluation.snapshot_index));
     loop {
         let begun = std::time::Instant::now();
-        server.raft().wait_for(wanted).await;
+        let state = server.raft().wait_for(wanted).await;
+        if state.evaluation(evaluation.id).is_none_or(|found| found.status.is_terminal()) {
+            return Ok(Vec::new());
+        }
         metrics::histogram!("nomad.nomad.worker.wait_for_index").record(begun.elapsed().as_secs_f64() * 1e3);
         // Workers agree on which nodes are best and may take the last room from each other again and again: who had a plan
         // refused without any progress makes the next one while nobody else does.
