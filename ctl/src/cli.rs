@@ -3,9 +3,10 @@
 //! Nomad's flags have one dash (`-check-index`); clap wants two: every word that begins with one dash and a letter and is longer than a
 //! short flag gets a second one.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser};
 
 use crate::command::Command;
@@ -14,7 +15,7 @@ use crate::failure::Failure;
 
 /// nomadctl runs and looks at jobs, nodes and allocations of a nomadd or Nomad cluster.
 #[derive(Debug, Parser)]
-#[command(name = "nomadctl", version = VERSION, disable_help_subcommand = true, subcommand_required = true, max_term_width = 100)]
+#[command(name = "nomadctl", version = VERSION, disable_help_subcommand = true, subcommand_required = true, args_override_self = true, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -37,7 +38,7 @@ pub fn run(arguments: Vec<String>) -> ExitCode {
     if let Some(command @ ("agent" | "config")) = arguments.get(1).map(String::as_str) {
         return crate::command::agent::exec(command, &arguments[2..]);
     }
-    let cli = match Cli::try_parse_from(&arguments) {
+    let cli = match parse(arguments.clone()) {
         Ok(cli) => cli,
         Err(error) => return refused(&error, &arguments),
     };
@@ -48,6 +49,8 @@ pub fn run(arguments: Vec<String>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let global = &cli.global;
+    let red = !global.no_color && (global.force_color || std::io::stderr().is_terminal());
     let ended = Context::new(&cli.global).and_then(|context| reactor.block_on(cli.command.run(context)));
     // A reader of standard input blocks its thread: do not wait for it.
     reactor.shutdown_background();
@@ -55,6 +58,7 @@ pub fn run(arguments: Vec<String>) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(Failure { code, message }) => {
             if !message.is_empty() {
+                let message = if red { format!("\u{1b}[91m{message}\u{1b}[0m") } else { message };
                 eprintln!("{message}");
             }
             ExitCode::from(code)
@@ -62,26 +66,70 @@ pub fn run(arguments: Vec<String>) -> ExitCode {
     }
 }
 
-/// Gives single-dash long flags their second dash; stops at `--`, and at the command of `alloc exec` and `action`.
+/// Reads the arguments. Go's switches take `=true` and `=false`; clap's do not, so these are resolved where clap refuses them.
+fn parse(mut arguments: Vec<String>) -> Result<Cli, clap::Error> {
+    loop {
+        let error = match Cli::try_parse_from(&arguments) {
+            Ok(cli) => return Ok(cli),
+            Err(error) => error,
+        };
+        if error.kind() != ErrorKind::TooManyValues {
+            return Err(error);
+        }
+        let text = |kind| match error.get(kind) {
+            Some(ContextValue::String(text)) => text.clone(),
+            _ => String::new(),
+        };
+        let (name, value) = (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue));
+        let written = format!("{}={value}", name.split([' ', '=', '[']).next().unwrap_or_default());
+        let Some(at) = arguments.iter().position(|word| *word == written) else { return Err(error) };
+        match value.as_str() {
+            "true" | "1" | "t" | "T" | "TRUE" | "True" => arguments[at].truncate(written.len() - value.len() - 1),
+            "false" | "0" | "f" | "F" | "FALSE" | "False" => drop(arguments.remove(at)),
+            _ => return Err(error),
+        }
+    }
+}
+
+/// Gives single-dash long flags their second dash; stops at `--`, and where the command of `alloc exec` begins.
 fn doubled(arguments: Vec<String>) -> Vec<String> {
+    let command = command_of_exec(&arguments).unwrap_or(usize::MAX);
     let mut plain = false;
-    arguments
-        .into_iter()
-        .map(|word| {
-            if word == "--" {
-                plain = true;
-            }
-            let is_long = |rest: &str| {
-                let name = rest.split('=').next().unwrap_or_default();
-                name.len() > 1 && name.starts_with(|c: char| c.is_ascii_lowercase()) && !rest.starts_with('-')
-            };
-            match word.strip_prefix('-') {
-                Some(rest) if !plain && is_long(rest) => format!("--{rest}"),
-                // `-t=…` and `-n=5`: clap takes short flags with `=`, too.
-                _ => word,
-            }
-        })
-        .collect()
+    let words = arguments.into_iter().enumerate().map(|(at, word)| {
+        plain |= word == "--" || at >= command;
+        match word.strip_prefix('-') {
+            Some(rest) if !plain && is_long(rest) => format!("--{rest}"),
+            // `-t=…` and `-n=5`: clap takes short flags with `=`, too.
+            _ => word,
+        }
+    });
+    words.collect()
+}
+
+/// Whether a flag without its dash is more than one letter.
+fn is_long(flag: &str) -> bool {
+    let name = flag.split('=').next().unwrap_or_default();
+    name.len() > 1 && name.starts_with(|c: char| c.is_ascii_lowercase())
+}
+
+/// Where the words begin that are another program's: after the allocation of `alloc exec` and `exec`.
+fn command_of_exec(arguments: &[String]) -> Option<usize> {
+    /// Flags that take the next word.
+    const WITH_VALUE: &[&str] = &["address", "region", "namespace", "token", "task", "group", "e"];
+    let word = |at: usize| arguments.get(at).map(String::as_str);
+    let mut at = match (word(1), word(2)) {
+        (Some("exec"), _) => 2,
+        (Some("alloc"), Some("exec")) => 3,
+        _ => return None,
+    };
+    while let Some(word) = word(at) {
+        match word.strip_prefix('-') {
+            Some(flag) if WITH_VALUE.contains(&flag.trim_start_matches('-')) => at += 2,
+            Some(_) => at += 1,
+            None => return Some(at + 1),
+        }
+    }
+    None
 }
 
 /// Help and version go to standard output with 0; everything else is a wrong use with 1, an unknown command 127.
@@ -94,6 +142,10 @@ fn refused(error: &clap::Error, arguments: &[String]) -> ExitCode {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand if arguments.len() <= 1 => {
             println!("{}", tree().render_help());
             ExitCode::from(127)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            print!("{error}");
+            ExitCode::FAILURE
         }
         ErrorKind::InvalidSubcommand => {
             let top = arguments.get(1).is_some_and(|word| tree().find_subcommand(word).is_none());
@@ -110,6 +162,23 @@ fn refused(error: &clap::Error, arguments: &[String]) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_the_remote_command_stay_as_they_are() {
+        let words = ["nomad", "alloc", "exec", "-i=false", "-task", "web", "8a4a5953", "ls", "-la", "-tail"];
+        let got = doubled(words.iter().map(|word| (*word).to_owned()).collect());
+        assert_eq!(got[4], "--task");
+        assert_eq!(got[7..], ["ls", "-la", "-tail"]);
+    }
+
+    #[test]
+    fn switches_take_true_and_false_and_the_last_word_counts() {
+        let parsed = |words: &[&str]| parse(words.iter().map(|word| (*word).to_owned()).collect());
+        assert!(parsed(&["nomadctl", "job", "status", "--verbose=true", "--short=false", "x"]).is_ok());
+        assert!(parsed(&["nomadctl", "job", "plan", "--diff=false", "--verbose=false", "--diff", "x"]).is_ok());
+        assert!(parsed(&["nomadctl", "job", "status", "--verbose=maybe"]).is_err());
+        assert_eq!(parsed(&["nomadctl", "job", "statsu"]).unwrap_err().kind(), ErrorKind::InvalidSubcommand);
+    }
 
     #[test]
     fn the_tree_is_sound_and_one_dash_is_enough() {

@@ -63,12 +63,12 @@ impl Context {
         let address: Address =
             text.parse().map_err(|error| Failure::new(format!("Error initializing client: {error}")))?;
         let terminal = std::io::stdout().is_terminal();
-        let color = global.force_color || (terminal && !global.no_color && std::env::var_os("NO_COLOR").is_none());
+        let wanted = global.force_color || (terminal && std::env::var_os("NO_COLOR").is_none());
         let mut client = Client::new(address);
         client.region = global.region.clone().unwrap_or_default();
         client.namespace = global.namespace.clone().unwrap_or_default();
         client.token = global.token.clone().unwrap_or_default();
-        Ok(Self { client, color: color && !(global.no_color && !global.force_color), terminal })
+        Ok(Self { client, color: wanted && !global.no_color, terminal })
     }
     /// The namespace that requests go to.
     pub fn namespace(&self) -> &str {

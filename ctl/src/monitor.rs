@@ -199,3 +199,60 @@ impl Seen {
         lines
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn evaluation(status: &str, deployment: &str) -> Evaluation {
+        serde_json::from_value(json!({"ID": "774ec9a0-0000-0000-0000-000000000000", "JobID": "web", "Status": status,
+            "CreateIndex": 10, "DeploymentID": deployment}))
+        .unwrap()
+    }
+
+    fn allocation(id: &str, index: u64, status: &str, description: &str) -> AllocationListStub {
+        serde_json::from_value(json!({"ID": format!("{id}-0000-0000-0000-000000000000"), "TaskGroup": "app",
+            "NodeID": "cffa1cd8-0000-0000-0000-000000000000", "DesiredStatus": "run", "ClientStatus": status,
+            "ClientDescription": description, "CreateIndex": index}))
+        .unwrap()
+    }
+
+    #[test]
+    fn every_change_is_told_once_in_the_words_of_the_real_program() {
+        let mut seen = Seen::default();
+        let short = Length::Short;
+        let news =
+            [allocation("01d10cc4", 11, "pending", ""), allocation("9404ea8f", 5, "running", "Tasks are running")];
+        let lines = seen.update(&evaluation("pending", ""), &news, short);
+        assert_eq!(
+            lines,
+            [
+                "Evaluation triggered by job \"web\"",
+                "Allocation \"01d10cc4\" created: node \"cffa1cd8\", group \"app\"",
+                "Allocation \"9404ea8f\" modified: node \"cffa1cd8\", group \"app\"",
+            ]
+        );
+        let news = [allocation("01d10cc4", 11, "running", "Tasks are running"), news[1].clone()];
+        let done = evaluation("complete", "042095bf-0000-0000-0000-000000000000");
+        assert_eq!(
+            seen.update(&done, &news, short),
+            [
+                "Evaluation within deployment: \"042095bf\"",
+                "Allocation \"01d10cc4\" status changed: \"pending\" -> \"running\" (Tasks are running)",
+                "Evaluation status changed: \"pending\" -> \"complete\"",
+            ]
+        );
+        assert!(seen.update(&done, &news, short).is_empty());
+    }
+
+    #[test]
+    fn the_deployment_decides_the_exit_code_before_placements_do() {
+        let code = |unplaced, deployment| Ended { unplaced, deployment }.code();
+        assert_eq!(code(true, None), 2);
+        assert_eq!(code(false, None), 0);
+        assert_eq!(code(true, Some(DeploymentStatus::Successful)), 0);
+        assert_eq!(code(false, Some(DeploymentStatus::Cancelled)), 1);
+    }
+}

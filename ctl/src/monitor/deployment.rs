@@ -58,7 +58,7 @@ async fn one(context: &Context, id: &str, length: Length, indent: &str) -> Resul
         let (found, now_index) = loop {
             tokio::select! {
                 answer = &mut asking => break answer?,
-                () = tokio::time::sleep(FRAME_TIME), if context.terminal && newest.is_some() => live.turn(id, length),
+                () = tokio::time::sleep(FRAME_TIME), if live.shown > 0 => live.turn(id, length),
             }
         };
         let changed = newest.as_ref().is_none_or(|newest| newest.modify_index != found.modify_index);
@@ -68,9 +68,10 @@ async fn one(context: &Context, id: &str, length: Length, indent: &str) -> Resul
                 let table = placed(context, id).await?;
                 block.push_str(&format!("\n\n{}\n{table}", context.bold("Allocations")));
             }
-            if context.terminal {
+            if context.terminal && fits(&block) {
                 live.show(id, length, &found, &block);
             } else {
+                live.shown = 0;
                 println!("{indent}\n{block}");
             }
         }
@@ -107,6 +108,15 @@ async fn placed(context: &Context, id: &str) -> Result<String, Failure> {
     let mut found = found.value.unwrap_or_default();
     allocations::newest_first(&mut found);
     Ok(allocations::table(&found, true, text::now()))
+}
+
+/// Whether a block can be drawn anew in its place: a terminal that scrolls or wraps it has lost the place.
+fn fits(block: &str) -> bool {
+    let Ok(size) = rustix::termios::tcgetwinsize(std::io::stdout()) else { return false };
+    let (rows, columns) = (usize::from(size.ws_row), usize::from(size.ws_col));
+    // A pseudo-terminal whose size nobody has set says 0.
+    let high = rows == 0 || block.lines().count() + 3 <= rows;
+    high && (columns == 0 || block.lines().all(|line| line.chars().count() + 4 <= columns))
 }
 
 /// What stands on the terminal now.

@@ -179,10 +179,10 @@ async fn pass(
             lines.next().await?
         };
         let Some(line) = next else { break };
-        if let Some(line) = kept.push(line) {
-            if sender.send(format!("{} {line}", log.prefix)).await.is_err() {
-                return Ok(());
-            }
+        if let Some(line) = kept.push(line)
+            && sender.send(format!("{} {line}", log.prefix)).await.is_err()
+        {
+            return Ok(());
         }
     }
     for line in kept.rest() {

@@ -103,11 +103,9 @@ pub async fn run(args: Args, context: Context) -> Outcome {
         }
         if number + 1 < batches {
             match wait {
-                Wait::Ask if !args.yes => {
-                    if !confirm::ask("Proceed with the next batch?")? {
-                        println!("\nJob restart canceled.");
-                        return Ok(0);
-                    }
+                Wait::Ask if !args.yes && !confirm::ask("Proceed with the next batch?")? => {
+                    println!("\nJob restart canceled.");
+                    return Ok(0);
                 }
                 Wait::For(time) if !time.is_zero() => {
                     monitor::detail(&format!("Waiting {} before restarting the next batch", args.batch_wait));

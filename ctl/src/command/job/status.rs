@@ -15,6 +15,8 @@ use crate::text;
 
 pub mod block;
 pub mod details;
+#[cfg(test)]
+mod tests;
 
 /// What to show.
 #[derive(Debug, clap::Args)]
@@ -59,6 +61,15 @@ pub async fn run(args: Args, context: Context) -> Outcome {
     match arguments::optional(&args.job, "<job>", "job status")? {
         None => all(&args, &context).await,
         Some(prefix) => one(&args, prefix, &context).await,
+    }
+}
+
+/// The same for `status`, which knows only an id or nothing.
+pub async fn of(prefix: Option<&str>, verbose: bool, output: Output, context: &Context) -> Outcome {
+    let args = Args { job: Vec::new(), all_allocs: false, evals: false, short: false, verbose, output };
+    match prefix {
+        None => all(&args, context).await,
+        Some(prefix) => one(&args, prefix, context).await,
     }
 }
 

@@ -39,7 +39,7 @@ pub async fn run(args: Args, context: Context) -> Outcome {
     }
     if !answer.error.is_empty() {
         let text = format!("Job validation errors:\n{}\n", answer.error.trim_end());
-        return Err(Failure::new(context.paint("91", &text)));
+        return Err(Failure::new(text));
     }
     warnings(&answer.warnings, &context);
     println!("{}", context.paint("1;32", "Job validation successful"));
