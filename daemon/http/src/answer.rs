@@ -64,6 +64,25 @@ pub fn written_with_meta<T: Serialize + ?Sized>(call: &Call, index: u64, body: &
     written(call, index, &value)
 }
 
+/// JSON after a write, with its index in the body, too.
+pub fn written_with<T: Serialize + ?Sized>(call: &Call, index: u64, body: &T) -> Answered {
+    let mut value = serde_json::to_value(body).map_err(Failure::internal)?;
+    value["Index"] = index.into();
+    written(call, index, &value)
+}
+
+/// JSON of a read whose body carries the read's fields beside its own.
+pub fn read_with_meta<T: Serialize + ?Sized>(call: &Call, meta: &Meta, body: &T) -> Answered {
+    let mut value = serde_json::to_value(body).map_err(Failure::internal)?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("Index".into(), meta.index.max(1).into());
+        fields.insert("KnownLeader".into(), meta.known_leader.into());
+        fields.insert("LastContact".into(), 0.into());
+        fields.insert("NextToken".into(), "".into());
+    }
+    read(call, meta, &value)
+}
+
 /// JSON that is written already, with the headers of a read.
 pub fn read_bytes(meta: &Meta, bytes: impl Into<Body>) -> Answered {
     let mut response = json_bytes(bytes);

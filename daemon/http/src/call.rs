@@ -158,11 +158,17 @@ impl Call {
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     // serde_json refuses nesting deeper than 128 by itself.
     serde_json::from_slice(bytes).map_err(|error| {
-        if error.is_eof() {
-            // The words that clients of Nomad know.
+        // The words that clients of Nomad know, where there are any.
+        let text = error.to_string();
+        if error.is_eof() || text.contains("EOF while parsing") {
             return Failure::bad_request("unexpected EOF");
         }
-        Failure::bad_request(error)
+        if text.starts_with("expected value") {
+            let line = bytes.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+            let at = String::from_utf8_lossy(line.get(error.column().saturating_sub(1)..).unwrap_or_default()).chars().next();
+            return Failure::bad_request(format!("invalid character {:?} looking for beginning of value", at.unwrap_or('\n')));
+        }
+        Failure::bad_request(text)
     })
 }
 

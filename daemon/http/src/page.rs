@@ -45,9 +45,16 @@ impl Paging {
     }
 
     /// Whether an object passes the filter.
-    pub fn passes<T: Serialize>(&self, object: &T) -> Result<bool, Failure> {
+    ///
+    /// `fields` are all that such an object has: those that its JSON leaves out are empty, not unknown.
+    pub fn passes<T: Serialize>(&self, object: &T, fields: &[&str]) -> Result<bool, Failure> {
         let Some(filter) = &self.filter else { return Ok(true) };
-        let value: Value = serde_json::to_value(object).map_err(Failure::internal)?;
+        let mut value: Value = serde_json::to_value(object).map_err(Failure::internal)?;
+        if let Some(present) = value.as_object_mut() {
+            for field in fields {
+                present.entry(*field).or_insert(Value::Null);
+            }
+        }
         filter.matches(&value).map_err(|error| Failure::bad_request(format!("failed to read result page: {error}")))
     }
 

@@ -5,8 +5,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use axum::body::Body;
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 
 use crate::answer::{self, Answered};
 use crate::app::App;

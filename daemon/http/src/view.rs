@@ -10,9 +10,16 @@ use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 
+/// A job's summary; jobs that launch no others have no children, which is shown as counts of none.
+pub fn summary(summary: &JobSummary) -> JobSummary {
+    let mut shown = summary.clone();
+    shown.children.get_or_insert_default();
+    shown
+}
+
 /// A job in a list.
 pub fn job_stub(state: &State, job: &Job, with_meta: bool) -> JobListStub {
-    let summary = state.job_summary(&job.namespace, &job.id).map(|summary| JobSummary::clone(summary));
+    let summary = state.job_summary(&job.namespace, &job.id).map(|kept| summary(kept));
     JobListStub {
         create_index: job.create_index as i64 as u64,
         datacenters: job.datacenters.clone(),

@@ -18,7 +18,7 @@ noun! {
     /// A task group of a job, placed on a node.
     pub struct Allocation {
         pub alloc_modify_index: u64 = "AllocModifyIndex",
-        pub alloc_states: Vec<AllocState> = "AllocStates",
+        pub alloc_states: Vec<AllocState> = "AllocStates" [omit],
         pub allocated_resources: Arc<AllocatedResources> = "AllocatedResources",
         pub client_description: Text = "ClientDescription",
         pub client_status: ClientStatus = "ClientStatus",

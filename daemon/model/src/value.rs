@@ -351,7 +351,8 @@ impl fmt::Debug for Time {
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.serialize_str(&self.to_rfc3339())
+            // Nomad writes a time that never was as null.
+            if self.0 == 0 { serializer.serialize_none() } else { serializer.serialize_str(&self.to_rfc3339()) }
         } else {
             serializer.serialize_i64(self.0)
         }

@@ -68,7 +68,7 @@ func TestJobsAreValidatedAndRefused(t *testing.T) {
 func TestAJobFromItsFirstVersionToItsPurge(t *testing.T) {
 	client := connect(t)
 	jobs := client.Jobs()
-	id := "life/of a job"
+	id := "life/of-a-job"
 	planned, _, err := jobs.Plan(sleeper(id), true, nil)
 	must(t, err)
 	hold(t, planned.Diff.Type == "Added" && planned.Annotations.DesiredTGUpdates["g"].Place == 1 && planned.JobModifyIndex == 0, "plan: %+v", planned)
@@ -101,7 +101,7 @@ func TestAJobFromItsFirstVersionToItsPurge(t *testing.T) {
 	versions, diffs, _, err := jobs.Versions(id, true, nil)
 	must(t, err)
 	hold(t, len(versions) == 2 && len(diffs) == 1 && *versions[0].Version == 1, "%d versions, %d diffs", len(versions), len(diffs))
-	_, diffs, _, err = jobs.VersionsOpts(id, &api.VersionsOptions{IncludeDiffs: true, DiffVersion: to(uint64(0))}, nil)
+	_, diffs, _, err = jobs.VersionsOpts(id, &api.VersionsOptions{Diffs: true, DiffVersion: to(uint64(0))}, nil)
 	must(t, err)
 	hold(t, len(diffs) > 0, "no diffs against version 0")
 	submitted, _, err := jobs.Submission(id, 0, nil)
@@ -162,9 +162,9 @@ func TestAJobFromItsFirstVersionToItsPurge(t *testing.T) {
 		}
 		return err
 	})
-	_, _, err = jobs.Revert(id, 0, to(uint64(99)), nil, "", "", nil)
+	_, _, err = jobs.Revert(id, 0, to(uint64(99)), nil, "", "")
 	hold(t, err != nil, "reverted in spite of another version")
-	reverted, _, err := jobs.Revert(id, 0, nil, nil, "", "", nil)
+	reverted, _, err := jobs.Revert(id, 0, nil, nil, "", "")
 	must(t, err)
 	hold(t, reverted.EvalID != "", "reverted: %+v", reverted)
 	running(t, client, id, 1)

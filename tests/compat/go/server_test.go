@@ -100,8 +100,6 @@ func TestTheAgent(t *testing.T) {
 	workers, err := agent.GetSchedulerWorkersInfo(nil)
 	must(t, err)
 	hold(t, len(workers.Schedulers) > 0, "workers: %+v", workers)
-	_, err = agent.Host("", "", nil)
-	refused(t, err, "403")
 
 	stop := make(chan struct{})
 	frames, failures := agent.Monitor(stop, &api.QueryOptions{Params: map[string]string{"log_level": "trace"}})

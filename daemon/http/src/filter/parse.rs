@@ -140,7 +140,7 @@ impl<'a> Parser<'a> {
                 Test::NotEmpty
             } else {
                 self.space();
-                return Err(self.wrong("no match found, expected: \"empty\", \"nil\" or \"not\""));
+                return Err(self.wrong("no match found, expected: \"empty\", \"nil\", \"not\" or [ \\t\\r\\n]"));
             }
         } else if self.word("not") {
             if self.word("contains") {

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use base64::Engine as _;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use nomadd_runtime::log::Level;
 use nomadd_server::status;
 use serde_json::json;
@@ -166,5 +166,5 @@ pub async fn monitor(app: &App, call: Call) -> Answered {
         }
     });
     let kind = if plain { "text/plain" } else { "application/json" };
-    Ok(answer::typed(kind, Body::from_stream(body)))
+    Ok(answer::typed(kind, Body::from_stream(body.fuse())))
 }

@@ -45,7 +45,7 @@ pub async fn list(app: &App, call: Call) -> Answered {
             |allocation| (if by_id { 0 } else { allocation.create_index }, allocation.id),
             |allocation| identify::token(by_id, allocation.create_index, allocation.id),
             |token| identify::parse_token(by_id, token),
-            |paging, allocation| paging.passes(&***allocation),
+            |paging, allocation| paging.passes(&***allocation, nomadd_model::Allocation::FIELDS),
             |allocation| view::allocation_stub(state, allocation, parts),
         )?;
         Ok((state.table_index(Table::Allocations), page))
@@ -75,9 +75,7 @@ pub async fn stop(app: &App, call: Call, id: &str) -> Answered {
     let id: AllocationId = identify::whole(id, "alloc")?;
     let delay = if call.switch("no_shutdown_delay")? { ShutdownDelay::Skip } else { ShutdownDelay::Keep };
     let (index, done) = allocations::stop(app.server()?, &app.caller(&call)?, id, delay).await?;
-    let mut value = serde_json::to_value(done).map_err(Failure::internal)?;
-    value["Index"] = index.into();
-    answer::written(&call, index, &value)
+    answer::written_with(&call, index, &done)
 }
 
 /// `GET /v1/allocation/ID/services`: nothing is registered yet, and the registration's warnings said so.

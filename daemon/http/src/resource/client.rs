@@ -107,5 +107,6 @@ pub async fn collect_allocation(app: &App, call: Call, id: &str) -> Answered {
     }
     let id = allocation(app, &call, id)?;
     app.client()?.collect(id).await?;
-    Ok(answer::empty())
+    // An object, because clients read one.
+    answer::json(&call, &json!({}))
 }

@@ -36,7 +36,7 @@ pub async fn list(app: &App, call: Call) -> Answered {
             |deployment| (if by_id { 0 } else { deployment.create_index }, deployment.id),
             |deployment| identify::token(by_id, deployment.create_index, deployment.id),
             |token| identify::parse_token(by_id, token),
-            |paging, deployment| paging.passes(&***deployment),
+            |paging, deployment| paging.passes(&***deployment, nomadd_model::Deployment::FIELDS),
             |deployment| nomadd_model::Deployment::clone(deployment),
         )?;
         Ok((state.table_index(Table::Deployments), page))
@@ -97,11 +97,5 @@ pub async fn change(app: &App, mut call: Call, action: &str, id: &str) -> Answer
         }
         _ => return Err(Failure::not_implemented(format!("deployments cannot be changed by {action:?} yet"))),
     };
-    answer::written(&call, index, &with_index(done, index)?)
-}
-
-fn with_index(done: impl serde::Serialize, index: u64) -> Result<serde_json::Value, Failure> {
-    let mut value = serde_json::to_value(done).map_err(Failure::internal)?;
-    value["Index"] = index.into();
-    Ok(value)
+    answer::written_with(&call, index, &done)
 }

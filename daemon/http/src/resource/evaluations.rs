@@ -34,7 +34,12 @@ fn chosen(app: &App, request: EvalDeleteRequest) -> Result<Vec<EvaluationId>, Fa
     let filter = crate::filter::Filter::parse(&request.filter).map_err(Failure::bad_request)?;
     let mut ids = Vec::new();
     for evaluation in app.server()?.state().evaluations() {
-        let object = serde_json::to_value(&**evaluation).map_err(Failure::internal)?;
+        let mut object = serde_json::to_value(&**evaluation).map_err(Failure::internal)?;
+        for field in Evaluation::FIELDS {
+            if object.get(field).is_none() {
+                object[field] = serde_json::Value::Null;
+            }
+        }
         if filter.matches(&object).map_err(Failure::bad_request)? {
             ids.push(evaluation.id);
         }
@@ -60,7 +65,7 @@ async fn list(app: &App, call: Call) -> Answered {
             |evaluation| (if by_id { 0 } else { evaluation.create_index }, evaluation.id),
             |evaluation| identify::token(by_id, evaluation.create_index, evaluation.id),
             |token| identify::parse_token(by_id, token),
-            |paging, evaluation| paging.passes(&***evaluation),
+            |paging, evaluation| paging.passes(&***evaluation, Evaluation::FIELDS),
             |evaluation| Evaluation::clone(evaluation),
         )?;
         Ok((state.table_index(Table::Evaluations), page))
@@ -90,12 +95,12 @@ pub async fn count(app: &App, call: Call) -> Answered {
     let (meta, count) = blocking::query(app, &call, &[WatchKey::Table(Table::Evaluations)], |state| {
         let mut count = 0;
         for evaluation in matching(state, &call, &prefix) {
-            count += i64::from(paging.passes(&**evaluation)?);
+            count += i64::from(paging.passes(&**evaluation, Evaluation::FIELDS)?);
         }
         Ok((state.table_index(Table::Evaluations), count))
     })
     .await?;
-    answer::read(&call, &meta, &EvalCountResponse { count })
+    answer::read_with_meta(&call, &meta, &EvalCountResponse { count })
 }
 
 /// `GET /v1/evaluation/ID`.

@@ -6,10 +6,12 @@ use axum::body::Body;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use axum::http::Response;
 use axum::response::IntoResponse as _;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
 use nomadd_client::exec::{ExecControl, ExecSession, Input, Output, TerminalSize};
 use nomadd_model::{AllocationId, Bytes, noun};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::answer::Answered;
 use crate::app::App;
@@ -70,7 +72,10 @@ pub async fn exec(app: &App, mut call: Call, id: &str) -> Answered {
     let response: Response<Body> = upgrade.max_message_size(MAX_FRAME).on_upgrade(move |mut socket| async move {
         match client.exec(id, &task, command, terminal).await {
             Ok(session) => serve(socket, session).await,
-            Err(error) => close(&mut socket, &describe(&error)).await,
+            Err(error) => {
+                // The client may be gone already.
+                let _gone = socket.send(refusal(&describe(&error))).await;
+            }
         }
     }).into_response();
     Ok(response)
@@ -89,58 +94,54 @@ fn describe(error: &dyn std::error::Error) -> String {
     text
 }
 
-async fn close(socket: &mut WebSocket, reason: &str) {
+fn refusal(reason: &str) -> Message {
     // A close frame carries 123 bytes at most.
     let end = (0..=reason.len().min(120)).rev().find(|at| reason.is_char_boundary(*at)).unwrap_or(0);
-    let frame = CloseFrame { code: REFUSED, reason: reason[..end].to_owned().into() };
-    // The client may be gone already.
-    let _gone = socket.send(Message::Close(Some(frame))).await;
+    Message::Close(Some(CloseFrame { code: REFUSED, reason: reason[..end].to_owned().into() }))
 }
 
 /// Joins the socket and the command until both have ended.
-async fn serve(mut socket: WebSocket, session: ExecSession) {
+async fn serve(socket: WebSocket, session: ExecSession) {
     let ExecSession { stdin, stdout, stderr, control } = session;
+    let (mut to_client, from_client) = socket.split();
     let (sender, mut output) = mpsc::channel(WAITING);
-    let mut stdin = Some(stdin);
-    let pump = async {
+    let (closed, input_is_closed) = oneshot::channel();
+    // Input and output go their ways side by side: a command that writes while it reads must not wait for itself.
+    let taken = take(from_client, stdin, &control, closed);
+    let read = async {
         // With both ends of output reached the command's exit is the last word.
         tokio::join!(read(stdout, sender.clone(), Which::Stdout), read(stderr, sender.clone(), Which::Stderr));
-        let code = control.wait().await.exit_code;
-        let ended = Frame { exited: true, result: Some(Ended { exit_code: i64::from(code) }), ..Frame::default() };
-        let _gone = sender.send(ended).await;
+        drop(sender);
+        control.wait().await.exit_code
     };
-    tokio::pin!(pump);
-    let mut over = None;
-    loop {
-        // The last frame waits for the client's end of input.
-        if stdin.is_none() {
-            if let Some(last) = over.take() {
-                let _gone = send(&mut socket, &last).await;
-                let _gone = socket.send(Message::Close(None)).await;
-                return;
-            }
+    let sent = async {
+        while let Some(frame) = output.recv().await {
+            send(&mut to_client, &frame).await?;
         }
-        tokio::select! {
-            () = &mut pump, if over.is_none() && !output.is_closed() && output.is_empty() => {
-                while let Ok(frame) = output.try_recv() {
-                    if frame.exited { over = Some(frame) } else if send(&mut socket, &frame).await.is_err() { return }
-                }
-            }
-            frame = output.recv(), if over.is_none() => match frame {
-                Some(frame) if frame.exited => over = Some(frame),
-                Some(frame) => if send(&mut socket, &frame).await.is_err() { return },
-                None => return,
-            },
-            message = socket.recv() => match message {
-                Some(Ok(message)) => match input(message) {
-                    Ok(Some(frame)) => take(frame, &mut stdin, &control).await,
-                    Ok(None) => {}
-                    Err(reason) => return close(&mut socket, &reason).await,
-                },
-                // The client is gone: dropping the control kills the command.
-                Some(Err(_)) | None => return,
-            }
+        Ok::<_, axum::Error>(())
+    };
+    let told = async {
+        let (code, sent) = tokio::join!(read, sent);
+        sent?;
+        // The last frame waits for the client's end of input, as Nomad's does.
+        let _client_left = input_is_closed.await;
+        Ok::<_, axum::Error>(code)
+    };
+    // The client is gone, or sent what is no frame: dropping the control kills the command.
+    let ended = tokio::select! {
+        code = told => code.map_err(|_| String::new()),
+        reason = taken => Err(reason),
+    };
+    match ended {
+        Ok(code) => {
+            let last = Frame { exited: true, result: Some(Ended { exit_code: i64::from(code) }), ..Frame::default() };
+            let _gone = send(&mut to_client, &last).await;
+            let _gone = to_client.send(Message::Close(None)).await;
         }
+        Err(reason) if !reason.is_empty() => {
+            let _gone = to_client.send(refusal(&reason)).await;
+        }
+        Err(_) => {}
     }
 }
 
@@ -176,22 +177,43 @@ fn input(message: Message) -> Result<Option<Frame>, String> {
     read.map(Some).map_err(|error| format!("the frame cannot be read: {error}"))
 }
 
-async fn take(frame: Frame, stdin: &mut Option<Input>, control: &ExecControl) {
-    if let Some(Size { height, width }) = frame.tty_size {
-        let cut = |length: u64| u16::try_from(length).unwrap_or(u16::MAX);
-        // The command may have ended in between.
-        let _ended = control.resize(TerminalSize { rows: cut(height), columns: cut(width) });
+/// Passes on what the client sends until it is gone; returns what was wrong with its last frame, or nothing.
+async fn take(
+    mut from: SplitStream<WebSocket>,
+    stdin: Input,
+    control: &ExecControl,
+    closed: oneshot::Sender<()>,
+) -> String {
+    let (mut stdin, mut closed) = (Some(stdin), Some(closed));
+    while let Some(Ok(message)) = from.next().await {
+        let frame = match input(message) {
+            Ok(Some(frame)) => frame,
+            Ok(None) => continue,
+            Err(reason) => return reason,
+        };
+        if let Some(Size { height, width }) = frame.tty_size {
+            let cut = |length: u64| u16::try_from(length).unwrap_or(u16::MAX);
+            // The command may have ended in between.
+            let _ended = control.resize(TerminalSize { rows: cut(height), columns: cut(width) });
+        }
+        let Some(piece) = frame.stdin else { continue };
+        if let Some(open) = &mut stdin {
+            let written = if piece.data.0.is_empty() { Ok(()) } else { open.write_all(&piece.data.0).await };
+            if piece.close || written.is_err() {
+                let _ended = open.shutdown().await;
+                stdin = None;
+            }
+        }
+        if piece.close {
+            if let Some(closed) = closed.take() {
+                let _over = closed.send(());
+            }
+        }
     }
-    let Some(piece) = frame.stdin else { return };
-    let Some(input) = stdin else { return };
-    let written = if piece.data.0.is_empty() { Ok(()) } else { input.write_all(&piece.data.0).await };
-    if piece.close || written.is_err() {
-        let _ended = input.shutdown().await;
-        *stdin = None;
-    }
+    String::new()
 }
 
-async fn send(socket: &mut WebSocket, frame: &Frame) -> Result<(), axum::Error> {
+async fn send(socket: &mut SplitSink<WebSocket, Message>, frame: &Frame) -> Result<(), axum::Error> {
     let text = serde_json::to_string(frame).map_err(axum::Error::new)?;
     socket.send(Message::Text(text.into())).await
 }

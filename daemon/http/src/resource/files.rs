@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use nomadd_client::fs::{AllocationFiles, FileReader, FsError, FsErrorKind};
 
 use crate::answer::{self, Answered};
@@ -88,7 +88,8 @@ fn whole(reader: FileReader) -> Answered {
             Ok(None) => None,
             Err(error) => Some((Err(std::io::Error::other(error)), None)),
         }
-    });
+    })
+    .fuse();
     let mut response: Response<Body> = answer::typed("text/plain; charset=utf-8", Body::from_stream(body));
     let headers = response.headers_mut();
     headers.insert(

@@ -47,7 +47,7 @@ async fn list(app: &App, call: Call) -> Answered {
                 |job| (job.namespace.clone(), job.id.clone()),
                 |job| format!("{}.{}", job.namespace, job.id),
                 |token| token.split_once('.').map(|(namespace, id)| (Text::from(namespace), Text::from(id))),
-                |paging, job| paging.passes(&***job),
+                |paging, job| paging.passes(&***job, nomadd_model::Job::FIELDS),
                 |job| view::job_stub(state, job, with_meta),
             )?;
             Ok((answer::bytes(&call, &page)?, next))
@@ -167,7 +167,7 @@ pub async fn statuses(app: &App, mut call: Call) -> Answered {
                 let mut parts = token.splitn(3, '.');
                 Some((parts.next()?.parse().ok()?, Text::from(parts.next()?), Text::from(parts.next()?)))
             },
-            |paging, job| paging.passes(&***job),
+            |paging, job| paging.passes(&***job, nomadd_model::Job::FIELDS),
             |job| view::job_status(state, job),
         )?;
         let index = state.table_index(Table::Jobs).max(state.table_index(Table::Allocations)).max(state.table_index(Table::Deployments));

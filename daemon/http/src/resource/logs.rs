@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use nomadd_client::fs::{Follow, FsError, Origin, Stream};
 use nomadd_model::StreamFrame;
 
@@ -77,7 +77,7 @@ fn offset(call: &Call) -> Result<i64, Failure> {
 
 /// Frames back to back, or the bytes alone. The reader pulls: nothing is read ahead of a slow one.
 fn frames(opened: impl Framed, plain: bool) -> Body {
-    Body::from_stream(stream::unfold(Some(opened), move |opened| async move {
+    let frames = stream::unfold(Some(opened), move |opened| async move {
         let mut opened = opened?;
         loop {
             return match tokio::time::timeout(HEARTBEAT, opened.next()).await {
@@ -95,5 +95,6 @@ fn frames(opened: impl Framed, plain: bool) -> Body {
                 Err(_) => Some((Ok(Bytes::from_static(b"{}")), Some(opened))),
             };
         }
-    }))
+    });
+    Body::from_stream(frames.fuse())
 }

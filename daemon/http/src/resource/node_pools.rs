@@ -27,7 +27,7 @@ pub async fn list(app: &App, call: Call) -> Answered {
             |pool| pool.name.clone(),
             |pool| pool.name.to_string(),
             |token| Some(token.to_owned()),
-            |paging, pool| paging.passes(&***pool),
+            |paging, pool| paging.passes(&***pool, NodePool::FIELDS),
             |pool| NodePool::clone(pool),
         )?;
         Ok((state.table_index(Table::NodePools), page))
@@ -60,7 +60,7 @@ pub async fn nodes(app: &App, call: Call, name: &str) -> Answered {
             |node| node.id,
             |node| node.id.to_string(),
             |token| token.parse::<NodeId>().ok(),
-            |paging, node| paging.passes(&***node),
+            |paging, node| paging.passes(&***node, nomadd_model::Node::FIELDS),
             |node| view::node_stub(node, resources, os),
         )?;
         Ok((state.table_index(Table::Nodes), page))
@@ -81,7 +81,7 @@ pub async fn jobs(app: &App, call: Call, name: &str) -> Answered {
             |job| (job.namespace.clone(), job.id.clone()),
             |job| format!("{}.{}", job.namespace, job.id),
             |token| token.split_once('.').map(|(namespace, id)| (Text::from(namespace), Text::from(id))),
-            |paging, job| paging.passes(&***job),
+            |paging, job| paging.passes(&***job, nomadd_model::Job::FIELDS),
             |job| view::job_stub(state, job, false),
         )?;
         Ok((state.table_index(Table::Jobs), page))

@@ -24,7 +24,7 @@ pub async fn list(app: &App, call: Call) -> Answered {
             |node| node.id,
             |node| node.id.to_string(),
             |token| token.parse::<NodeId>().ok(),
-            |paging, node| paging.passes(&***node),
+            |paging, node| paging.passes(&***node, nomadd_model::Node::FIELDS),
             |node| view::node_stub(node, resources, os),
         )?;
         Ok((state.table_index(Table::Nodes), page))
@@ -45,7 +45,12 @@ pub async fn read(app: &App, call: Call, id: &str) -> Answered {
         })
     })
     .await?;
-    answer::read(&call, &meta, &*node.ok_or_else(|| Failure::not_found("node not found").of(&meta))?)
+    let node = node.ok_or_else(|| Failure::not_found("node not found").of(&meta))?;
+    let mut value = serde_json::to_value(&*node).map_err(Failure::internal)?;
+    // What nobody may read is shown as empty.
+    value["SecretID"] = "".into();
+    value["IdentitySigningKeyID"] = "".into();
+    answer::read(&call, &meta, &value)
 }
 
 /// `GET /v1/node/ID/allocations`: whole allocations with their jobs.
@@ -78,7 +83,7 @@ pub async fn evaluate(app: &App, call: Call, id: &str) -> Answered {
     call.must_put()?;
     let id: NodeId = identify::whole(id, "node")?;
     let (index, done) = nodes::evaluate(app.server()?, &app.caller(&call)?, id).await?;
-    answer::written(&call, index, &done)
+    answer::written_with(&call, index, &done)
 }
 
 /// `PUT /v1/node/ID/eligibility`.
@@ -87,7 +92,7 @@ pub async fn eligibility(app: &App, mut call: Call, id: &str) -> Answered {
     let id: NodeId = identify::whole(id, "node")?;
     let request: NodeUpdateEligibilityRequest = call.json().await?;
     let (index, done) = nodes::set_eligibility(app.server()?, &app.caller(&call)?, id, &request.eligibility).await?;
-    answer::written(&call, index, &done)
+    answer::written_with(&call, index, &done)
 }
 
 /// `PUT /v1/node/ID/drain`.
@@ -96,7 +101,7 @@ pub async fn drain(app: &App, mut call: Call, id: &str) -> Answered {
     let id: NodeId = identify::whole(id, "node")?;
     let request: NodeUpdateDrainRequest = call.json().await?;
     let (index, done) = nodes::drain(app.server()?, &app.caller(&call)?, id, request).await?;
-    answer::written(&call, index, &done)
+    answer::written_with(&call, index, &done)
 }
 
 /// `PUT /v1/node/ID/purge`.
@@ -104,5 +109,5 @@ pub async fn purge(app: &App, call: Call, id: &str) -> Answered {
     call.must_put()?;
     let id: NodeId = identify::whole(id, "node")?;
     let (index, done) = nodes::purge(app.server()?, &app.caller(&call)?, id).await?;
-    answer::written(&call, index, &done)
+    answer::written_with(&call, index, &done)
 }

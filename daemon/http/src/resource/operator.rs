@@ -81,7 +81,7 @@ pub async fn snapshot(app: &App, mut call: Call) -> Answered {
     call.must_get()?;
     let (file, writer) = archive::writer(app).await?;
     operator::save_snapshot(server, &caller, writer.clone()).await?;
-    let mut response = answer::typed("application/octet-stream", archive::stream(file));
+    let mut response = answer::typed("application/octet-stream", archive::stream(file)?);
     if let Ok(value) = HeaderValue::from_str(&writer.digest()) {
         response.headers_mut().insert("Digest", value);
     }

@@ -14,7 +14,15 @@ pub async fn prefix(app: &App, mut call: Call) -> Answered {
     app.caller(&call)?.resolve()?;
     let request: SearchRequest = call.json().await?;
     let state = app.server()?.state();
-    finish(app, &call, state.index(), search::prefix(&state, &call.namespace(), &request)?)
+    let found = search::prefix(&state, &call.namespace(), &request)?;
+    let mut value = serde_json::to_value(found).map_err(Failure::internal)?;
+    // Go's form of a list that nothing was put into.
+    if let Some(matches) = value["Matches"].as_object_mut() {
+        for ids in matches.values_mut().filter(|ids| ids.as_array().is_some_and(Vec::is_empty)) {
+            *ids = serde_json::Value::Null;
+        }
+    }
+    finish(app, &call, state.index(), value)
 }
 
 /// `PUT /v1/search/fuzzy`.
@@ -28,10 +36,5 @@ pub async fn fuzzy(app: &App, mut call: Call) -> Answered {
 
 fn finish(app: &App, call: &Call, index: u64, found: impl serde::Serialize) -> Answered {
     let meta = Meta { index, known_leader: status::has_leader(app.server()?), next_token: None };
-    let mut value = serde_json::to_value(found).map_err(Failure::internal)?;
-    value["Index"] = index.into();
-    value["KnownLeader"] = meta.known_leader.into();
-    value["LastContact"] = 0.into();
-    value["NextToken"] = "".into();
-    answer::read(call, &meta, &value)
+    answer::read_with_meta(call, &meta, &found)
 }

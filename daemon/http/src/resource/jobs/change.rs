@@ -53,9 +53,7 @@ pub async fn plan(app: &App, mut call: Call, id: &str) -> Answered {
     }
     super::into_namespace(&call, job);
     let (index, done) = jobs::plan(app.server()?, &caller, request).await?;
-    let mut value = serde_json::to_value(done).map_err(Failure::internal)?;
-    value["Index"] = index.into();
-    answer::written(&call, index, &value)
+    answer::written_with(&call, index, &done)
 }
 
 /// `PUT /v1/job/ID/evaluate`.

@@ -37,12 +37,12 @@ pub async fn summary(app: &App, call: Call, id: &str) -> Answered {
     let namespace = call.namespace();
     let (meta, found) = blocking::query(app, &call, &[WatchKey::Summary(JobKey::new(&namespace, &Text::from(id)))], |state| {
         Ok(match state.job_summary(&namespace, id) {
-            Some(summary) => (summary.modify_index, Some(Arc::clone(summary))),
+            Some(summary) => (summary.modify_index, Some(view::summary(summary))),
             None => (state.table_index(Table::Summaries), None),
         })
     })
     .await?;
-    answer::read(&call, &meta, &*found.ok_or_else(|| Failure::not_found("job not found").of(&meta))?)
+    answer::read(&call, &meta, &found.ok_or_else(|| Failure::not_found("job not found").of(&meta))?)
 }
 
 /// `GET /v1/job/ID/allocations`; `all=true` shows those of an earlier job of the same name, too.
@@ -144,7 +144,7 @@ pub async fn versions(app: &App, call: Call, id: &str) -> Answered {
     } else {
         Vec::new()
     };
-    answer::read(&call, &meta, &JobVersionsResponse { diffs: differences, versions: found })
+    answer::read_with_meta(&call, &meta, &JobVersionsResponse { diffs: differences, versions: found })
 }
 
 /// `GET /v1/job/ID/submission`.
@@ -154,12 +154,21 @@ pub async fn submission(app: &App, call: Call, id: &str) -> Answered {
     let version: Option<u64> = call.number("version")?;
     let (meta, found) = blocking::query(app, &call, &[WatchKey::Job(JobKey::new(&namespace, &Text::from(id)))], |state| {
         let current = state.job(&namespace, id).map(|job| job.version);
-        let found = version.or(current).and_then(|version| state.job_submission(&namespace, id, version));
-        Ok((state.table_index(Table::Jobs), found.cloned()))
+        let version = version.or(current).unwrap_or_default();
+        let found = state.job_submission(&namespace, id, version).map(|submission| {
+            let of = state.job_version(&namespace, id, version).map_or(0, |job| job.job_modify_index);
+            (Arc::clone(submission), version, of)
+        });
+        Ok((state.table_index(Table::Jobs), found))
     })
     .await?;
-    let found = found.ok_or_else(|| Failure::not_found("job source not found").of(&meta))?;
-    answer::read(&call, &meta, &*found)
+    let (found, version, modified) = found.ok_or_else(|| Failure::not_found("job source not found").of(&meta))?;
+    let mut value = serde_json::to_value(&*found).map_err(Failure::internal)?;
+    value["JobID"] = id.into();
+    value["JobModifyIndex"] = modified.into();
+    value["Namespace"] = namespace.as_str().into();
+    value["Version"] = version.into();
+    answer::read(&call, &meta, &value)
 }
 
 /// `GET /v1/job/ID/services`: nothing is registered yet, and the registration's warnings said so.

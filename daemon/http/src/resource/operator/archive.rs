@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::Body;
 use base64::Engine as _;
 use bytes::Bytes;
-
+use futures_util::StreamExt as _;
 use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
 
@@ -52,9 +52,11 @@ pub async fn writer(app: &App) -> Result<(File, Writer), Failure> {
     made.await.map_err(Failure::internal)?.map_err(|error| Failure::internal(format!("cannot make a temporary file: {error}")))
 }
 
-/// The file as a body.
-pub fn stream(file: File) -> Body {
-    Body::from_stream(futures_util::stream::unfold(Some(file), |file| async move {
+/// The file from its start as a body.
+pub fn stream(mut file: File) -> Result<Body, Failure> {
+    // The writer shares the file's place, which is at the end now.
+    file.rewind().map_err(Failure::internal)?;
+    let pieces = futures_util::stream::unfold(Some(file), |file| async move {
         let mut file = file?;
         let read = tokio::task::spawn_blocking(move || {
             let mut bytes = vec![0; CHUNK];
@@ -68,7 +70,8 @@ pub fn stream(file: File) -> Body {
             Ok(Err(error)) => Some((Err(error), None)),
             Err(error) => Some((Err(std::io::Error::other(error)), None)),
         }
-    }))
+    });
+    Ok(Body::from_stream(pieces.fuse()))
 }
 
 /// Takes an archive from a request's body; the file is at its start.
