@@ -1,6 +1,7 @@
 //! How fast the scheduler is alone, and how good: `cargo bench -p nomadd-scheduler`.
 //!
 //! Prints one JSON object per line with name, unit, better, samples, value, goal. No timing decides a test.
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -61,7 +62,14 @@ fn growth() {
                 base = cost;
             }
             let goal = base * (nodes as f64).ln() / 500f64.ln();
-            print(&format!("scheduler: cost per placement on {nodes} nodes{suffix}"), "ns", "lower", &rates, cost, goal);
+            print(
+                &format!("scheduler: cost per placement on {nodes} nodes{suffix}"),
+                "ns",
+                "lower",
+                &rates,
+                cost,
+                goal,
+            );
         }
     }
 }
@@ -90,7 +98,7 @@ fn print(name: &str, unit: &str, better: &str, samples: &[f64], value: f64, goal
 /// A fleet of four sizes, three datacenters, some racks, filled to different degrees.
 fn fleet(nodes: usize) -> World {
     let mut world = World::new();
-    world.add_nodes(nodes, |at, node| shape(at, node));
+    world.add_nodes(nodes, shape);
     world
 }
 
@@ -185,7 +193,14 @@ fn small_jobs() {
         }
         samples.push(evaluations.len() as f64 / (cpu_seconds() - start));
     }
-    print("scheduler: evaluations of jobs with count 1 on 5,000 nodes", "1/s", "higher", &samples, median(&samples), 0.0);
+    print(
+        "scheduler: evaluations of jobs with count 1 on 5,000 nodes",
+        "1/s",
+        "higher",
+        &samples,
+        median(&samples),
+        0.0,
+    );
 }
 
 /// Replays plans against an exhaustive search by the formulas.
@@ -215,10 +230,24 @@ fn quality(with: bool) {
     }
     let suffix = if with { " with a constraint, an affinity and a spread" } else { "" };
     let ratio = chosen_sum / best_sum;
-    print(&format!("scheduler: mean chosen score of the exhaustive best{suffix}"), "share", "higher", &[ratio], ratio, 0.98);
+    print(
+        &format!("scheduler: mean chosen score of the exhaustive best{suffix}"),
+        "share",
+        "higher",
+        &[ratio],
+        ratio,
+        0.98,
+    );
     print(&format!("scheduler: hard constraints broken{suffix}"), "count", "lower", &[], f64::from(broken), 0.0);
     if with {
-        print("scheduler: distance from the spread targets", "allocations", "lower", &[worst_spread], worst_spread, 1.0);
+        print(
+            "scheduler: distance from the spread targets",
+            "allocations",
+            "lower",
+            &[worst_spread],
+            worst_spread,
+            1.0,
+        );
     }
 }
 
@@ -258,7 +287,8 @@ impl Replay {
             });
         }
         let targets = [("dc1", 500.0), ("dc2", 300.0), ("dc3", 200.0)];
-        let spread = if job.spreads.is_empty() { [].into() } else { targets.map(|(name, want)| (name, (want, 0.0))).into() };
+        let spread =
+            if job.spreads.is_empty() { [].into() } else { targets.map(|(name, want)| (name, (want, 0.0))).into() };
         Self { rows, by_id, ask: ask.amount, count: COUNT as f64, affinity: !job.affinities.is_empty(), spread }
     }
 

@@ -47,7 +47,11 @@ impl Rule {
 
     /// Whether a node satisfies it.
     pub fn holds(&self, node: &Node) -> bool {
-        let id = if self.left == Target::NodeId || self.right == Target::NodeId { node.id.to_string() } else { String::new() };
+        let id = if self.left == Target::NodeId || self.right == Target::NodeId {
+            node.id.to_string()
+        } else {
+            String::new()
+        };
         self.test.holds(self.left.resolve(node, &id), self.right.resolve(node, &id))
     }
 }
@@ -228,7 +232,11 @@ impl<'a> Ask<'a> {
             desired.insert("*".to_owned(), count - sum);
         }
         self.spread_weights += spread.weight as f64;
-        self.spreads.push(SpreadAsk { target: Target::parse(&spread.attribute), weight: spread.weight as f64, desired });
+        self.spreads.push(SpreadAsk {
+            target: Target::parse(&spread.attribute),
+            weight: spread.weight as f64,
+            desired,
+        });
     }
 
     fn add_task(&mut self, task: &'a Task) {
@@ -264,9 +272,6 @@ impl<'a> Ask<'a> {
 
     /// Whether allocations of it differ in what they hold: ports, cores, devices.
     pub fn is_individual(&self) -> bool {
-        self.cores > 0
-            || !self.devices.is_empty()
-            || !self.task_networks.is_empty()
-            || self.network.is_some()
+        self.cores > 0 || !self.devices.is_empty() || !self.task_networks.is_empty() || self.network.is_some()
     }
 }

@@ -277,9 +277,15 @@ mod tests {
 
     #[test]
     fn a_missing_attribute_only_passes_what_does_not_need_it() {
-        for (operator, expected) in
-            [("=", false), ("!=", true), ("<", false), ("version", false), ("regexp", false), ("is_set", false), ("is_not_set", true)]
-        {
+        for (operator, expected) in [
+            ("=", false),
+            ("!=", true),
+            ("<", false),
+            ("version", false),
+            ("regexp", false),
+            ("is_set", false),
+            ("is_not_set", true),
+        ] {
             assert_eq!(check(operator, None, Some("1")), expected, "{operator}");
         }
         assert!(!check("!=", None, None), "two missing values are equal");
@@ -290,9 +296,19 @@ mod tests {
         for (operator, left, right, message) in [
             ("regexp", "${attr.x}", "(", "regular expression failed to compile: unclosed group"),
             ("version", "${attr.x}", "soon", "version constraint is invalid: malformed constraint \"soon\""),
-            ("semver", "${attr.x}", "~> 1.2", "version constraint is invalid: operator ~> is not allowed in semver constraint \"~> 1.2\""),
+            (
+                "semver",
+                "${attr.x}",
+                "~> 1.2",
+                "version constraint is invalid: operator ~> is not allowed in semver constraint \"~> 1.2\"",
+            ),
             ("like", "a", "b", "unknown constraint operator \"like\""),
-            ("distinct_property", "${meta.rack}", "0", "distinct_property must have an allowed count of 1 or greater: 0"),
+            (
+                "distinct_property",
+                "${meta.rack}",
+                "0",
+                "distinct_property must have an allowed count of 1 or greater: 0",
+            ),
             ("distinct_property", "", "", "no LTarget provided but is required by constraint"),
             ("<", "${attr.x}", "", "operator \"<\" requires an RTarget"),
             ("", "a", "b", "missing constraint operand"),

@@ -23,7 +23,10 @@ impl DeviceTable {
     pub fn add(&mut self, resources: &AllocatedResources) {
         for device in resources.tasks.values().flat_map(|task| &task.devices) {
             let AllocatedDeviceResource { device_ids, name, kind, vendor } = device;
-            self.taken.entry((vendor.clone(), kind.clone(), name.clone())).or_default().extend(device_ids.iter().cloned());
+            self.taken
+                .entry((vendor.clone(), kind.clone(), name.clone()))
+                .or_default()
+                .extend(device_ids.iter().cloned());
         }
     }
 
@@ -194,9 +197,8 @@ fn scale_of(unit: &str) -> Option<(f64, &'static str)> {
     };
     const BINARY: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     const DECIMAL: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    let power = |units: &[&str; 6], base: f64| {
-        units.iter().position(|known| *known == unit).map(|at| base.powi(at as i32 + 1))
-    };
+    let power =
+        |units: &[&str; 6], base: f64| units.iter().position(|known| *known == unit).map(|at| base.powi(at as i32 + 1));
     let bytes = power(&BINARY, 1024.0).or(power(&DECIMAL, 1000.0)).or(match unit {
         "B" => Some(1.0),
         "KB" => Some(1000.0),
@@ -252,9 +254,13 @@ mod tests {
     fn requests_match_by_type_vendor_and_name() {
         let mut node = Node::default();
         node.node_resources.devices = vec![gpu("1080ti", 11_264, &["a", "b"])];
-        for (name, expected) in
-            [("gpu", true), ("nvidia/gpu", true), ("nvidia/gpu/1080ti", true), ("amd/gpu", false), ("nvidia/gpu/a100", false)]
-        {
+        for (name, expected) in [
+            ("gpu", true),
+            ("nvidia/gpu", true),
+            ("nvidia/gpu/1080ti", true),
+            ("amd/gpu", false),
+            ("nvidia/gpu/a100", false),
+        ] {
             assert_eq!(has_devices(&node, [request(name, 1)].iter()), expected, "{name}");
         }
         assert!(!has_devices(&node, [request("gpu", 3)].iter()));
@@ -263,9 +269,13 @@ mod tests {
     #[test]
     fn constraints_compare_after_unit_conversion() {
         let group = gpu("a100", 40_960, &["a"]);
-        for (operator, right, expected) in
-            [(">=", "40 GiB", true), (">", "40 GiB", false), ("<", "1 TB", true), (">", "10 GHz", false), ("=", "x", false)]
-        {
+        for (operator, right, expected) in [
+            (">=", "40 GiB", true),
+            (">", "40 GiB", false),
+            ("<", "1 TB", true),
+            (">", "10 GHz", false),
+            ("=", "x", false),
+        ] {
             assert_eq!(holds(&group, "${device.attr.memory}", operator, right), expected, "{operator} {right}");
         }
         assert!(holds(&group, "${device.ids}", "set_contains", "a"));

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nomadd_model::{
-    Allocation, AllocationId, AllocationListStub, AllocationMetric, AllocationPreemption, DeploymentId, DesiredUpdates, Evaluation, EvaluationId, EvaluationStatus, Plan, PlanAnnotations,
-    Text, Trigger,
+    Allocation, AllocationId, AllocationListStub, AllocationMetric, AllocationPreemption, DeploymentId, DesiredUpdates,
+    Evaluation, EvaluationId, EvaluationStatus, Plan, PlanAnnotations, Text, Trigger,
 };
 
 use nomadd_state::State;
@@ -147,7 +147,12 @@ impl<'a> Report<'a> {
             });
         }
         let plan = std::mem::take(&mut self.plan);
-        Outcome { plan: (!is_empty(&plan)).then_some(plan), evaluation, created, annotations: Some(self.annotations.clone()) }
+        Outcome {
+            plan: (!is_empty(&plan)).then_some(plan),
+            evaluation,
+            created,
+            annotations: Some(self.annotations.clone()),
+        }
     }
 }
 

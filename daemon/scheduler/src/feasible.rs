@@ -22,7 +22,9 @@ const ALL_POOL: &str = "all";
 
 /// Whether the nodes of a class are a job's to use: its pool and its datacenters.
 pub fn is_in_reach(job: &Job, node: &Node) -> bool {
-    (*job.node_pool == *ALL_POOL || node.node_pool == job.node_pool || job.node_pool.is_empty() && &*node.node_pool == "default")
+    (*job.node_pool == *ALL_POOL
+        || node.node_pool == job.node_pool
+        || job.node_pool.is_empty() && &*node.node_pool == "default")
         && job.datacenters.iter().any(|pattern| datacenter_matches(pattern, &node.datacenter))
 }
 
@@ -150,7 +152,8 @@ impl Reach {
     /// Looks at a fleet for a job.
     pub fn new(fleet: &Fleet, job: &Job) -> Self {
         let mut reach = Self { by_class: vec![0; fleet.classes().len()], ..Self::default() };
-        for (count, (class, ready)) in reach.by_class.iter_mut().zip(fleet.classes().iter().zip(fleet.ready_by_class())) {
+        for (count, (class, ready)) in reach.by_class.iter_mut().zip(fleet.classes().iter().zip(fleet.ready_by_class()))
+        {
             if is_in_reach(job, &class.sample) {
                 *count = *ready;
             }

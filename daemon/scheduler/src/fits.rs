@@ -32,10 +32,10 @@ fn distinct(placer: &Placer<'_>, ask: &Ask<'_>, allocation: &Allocation, node: &
         .filter(|other| other.id != allocation.id && is_live(other) && !placer.is_stopped(other.id))
         .collect();
     let counts = |scope: Scope, other: &Allocation| scope == Scope::Job || other.task_group == allocation.task_group;
-    if let Some(scope) = ask.distinct_hosts {
-        if others.iter().any(|other| other.node_id == allocation.node_id && counts(scope, other)) {
-            return false;
-        }
+    if let Some(scope) = ask.distinct_hosts
+        && others.iter().any(|other| other.node_id == allocation.node_id && counts(scope, other))
+    {
+        return false;
     }
     let mut properties = feasible::distinct::Properties::new(ask);
     for other in others {

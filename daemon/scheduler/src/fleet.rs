@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use nomadd_model::{Eligibility, Node, NodeId, NodeStatus, Text};
-use nomadd_state::{NodeUsage, State};
+use nomadd_state::{NodeRecord, State};
 
 use crate::rank::binpack::Amount;
 
@@ -33,7 +33,9 @@ impl Row {
     #[inline]
     pub fn misfit(&self, ask: Amount) -> Option<&'static str> {
         match self.used.exceeds(ask, self.capacity) {
-            None if self.max_allocations > 0 && self.allocations >= self.max_allocations => Some("max allocation exceeded"),
+            None if self.max_allocations > 0 && self.allocations >= self.max_allocations => {
+                Some("max allocation exceeded")
+            }
             other => other,
         }
     }
@@ -54,14 +56,37 @@ pub struct Class {
 #[derive(Debug, Default, Clone)]
 pub struct Fleet {
     ids: Vec<NodeId>,
-    nodes: Vec<Arc<Node>>,
-    generations: Vec<u64>,
+    records: Vec<Arc<NodeRecord>>,
     rows: Vec<Row>,
     classes: Vec<Class>,
     class_ids: HashMap<String, u32>,
     node_classes: Vec<Text>,
     ready_by_class: Vec<u32>,
     touched: Vec<(u32, Row)>,
+    /// Lists as long as the fleet, which the runs of one evaluation after the other use.
+    pub buffers: Buffers,
+}
+
+/// Lists that are used again: to make some of the fleet's length for each group costs more than to fill them.
+#[derive(Debug, Default, Clone)]
+pub struct Buffers {
+    numbers: Vec<Vec<u32>>,
+}
+
+impl Buffers {
+    /// A list of zeros.
+    pub fn take(&mut self, length: usize) -> Vec<u32> {
+        let mut list = self.numbers.pop().unwrap_or_default();
+        list.clear();
+        list.resize(length, 0);
+        list
+    }
+    /// Gives a list back.
+    pub fn put(&mut self, list: Vec<u32>) {
+        if list.capacity() > 0 && self.numbers.len() < 8 {
+            self.numbers.push(list);
+        }
+    }
 }
 
 impl Fleet {
@@ -76,45 +101,41 @@ impl Fleet {
     pub fn refresh(&mut self, state: &State) {
         self.restore();
         let mut at = 0;
-        for (node, usage, generation) in state.nodes_with_usage() {
-            if self.ids.get(at) != Some(&node.id) {
-                return self.rebuild(state);
-            }
-            let same_node = self.nodes.get(at).is_some_and(|known| Arc::ptr_eq(known, node));
-            if !same_node || self.generations.get(at) != Some(&generation) {
-                self.update(at, node, usage, generation, same_node);
+        for record in state.node_records() {
+            match self.records.get(at) {
+                Some(known) if Arc::ptr_eq(known, record) => {}
+                Some(known) if known.node().id == record.node().id => self.update(at, record),
+                // Nodes that came or went move all rows behind them.
+                _ => return self.rebuild(state),
             }
             at += 1;
         }
-        // Nodes that came or went move all rows behind them; classes that nobody is in any more pile up.
-        if at != self.ids.len() || self.classes.len() > 2 * self.ids.len() + 64 {
+        // Classes that nobody is in any more pile up.
+        if at != self.records.len() || self.classes.len() > 2 * self.records.len() + 64 {
             self.rebuild(state);
         }
     }
 
-    fn update(&mut self, at: usize, node: &Arc<Node>, usage: &NodeUsage, generation: u64, same_node: bool) {
-        let Some(old) = self.rows.get(at).copied() else { return };
-        let row = row_of(node, usage, if same_node { old.class } else { self.class_of(node) });
+    fn update(&mut self, at: usize, record: &Arc<NodeRecord>) {
+        let (Some(old), Some(known)) = (self.rows.get(at).copied(), self.records.get(at)) else { return };
+        let same_node = Arc::ptr_eq(known.node(), record.node());
+        let row = row_of(record, if same_node { old.class } else { self.class_of(record.node()) });
         self.count_ready(old, false);
         self.count_ready(row, true);
-        if let (Some(known), Some(seen), Some(place)) =
-            (self.nodes.get_mut(at), self.generations.get_mut(at), self.rows.get_mut(at))
-        {
-            known.clone_from(node);
-            *seen = generation;
+        if let (Some(known), Some(place)) = (self.records.get_mut(at), self.rows.get_mut(at)) {
+            known.clone_from(record);
             *place = row;
         }
     }
 
     fn rebuild(&mut self, state: &State) {
-        *self = Self::default();
-        for (node, usage, generation) in state.nodes_with_usage() {
-            let class = self.class_of(node);
-            let row = row_of(node, usage, class);
+        *self = Self { buffers: std::mem::take(&mut self.buffers), ..Self::default() };
+        for record in state.node_records() {
+            let class = self.class_of(record.node());
+            let row = row_of(record, class);
             self.count_ready(row, true);
-            self.ids.push(node.id);
-            self.nodes.push(node.clone());
-            self.generations.push(generation);
+            self.ids.push(record.node().id);
+            self.records.push(record.clone());
             self.rows.push(row);
         }
     }
@@ -198,7 +219,7 @@ impl Fleet {
     /// The node of a row.
     #[inline]
     pub fn node(&self, row: u32) -> Option<&Arc<Node>> {
-        self.nodes.get(row as usize)
+        self.records.get(row as usize).map(|record| record.node())
     }
     /// The row of a node.
     pub fn find(&self, id: NodeId) -> Option<u32> {
@@ -244,7 +265,8 @@ pub fn capacity(node: &Node) -> Amount {
     }
 }
 
-fn row_of(node: &Node, usage: &NodeUsage, class: u32) -> Row {
+fn row_of(record: &NodeRecord, class: u32) -> Row {
+    let (node, usage) = (record.node(), record.usage());
     Row {
         capacity: capacity(node),
         used: Amount { cpu: usage.cpu_shares, memory: usage.memory_mb, disk: usage.disk_mb },

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use nomadd_model::update::tasks_updated;
 use nomadd_model::{
-    Allocation, AllocationId, AllocationMetric, AllocationStop, ClientStatus, Deployment,
-    DeploymentId, DeploymentStatus, DeploymentStatusUpdate, DesiredStatus, EvaluationId, InPlaceUpdate, Job, JobType,
-    NodeId, Placement, PlacementBatch, Text,
+    Allocation, AllocationId, AllocationMetric, AllocationStop, ClientStatus, Deployment, DeploymentId,
+    DeploymentStatus, DeploymentStatusUpdate, DesiredStatus, EvaluationId, InPlaceUpdate, Job, JobType, NodeId,
+    Placement, PlacementBatch, Text,
 };
 use nomadd_state::State;
 
@@ -77,7 +77,8 @@ pub(crate) fn process(state: &State, fleet: &mut Fleet, report: &mut Report<'_>,
     report.plan.deployment_updates.extend(finished);
     for (name, result) in &mut results {
         report.desire(name, &result.desired);
-        let active = deployment.as_ref().filter(|found| found.status.is_active() && found.task_groups.contains_key(name));
+        let active =
+            deployment.as_ref().filter(|found| found.status.is_active() && found.task_groups.contains_key(name));
         apply_changes(report, &mut placer, result, active.map(|found| found.id));
     }
     if let Some(job) = job.as_deref().filter(|_| !stopped) {
@@ -188,9 +189,8 @@ fn deploy(
     let mut deployment = current.cloned();
     for (name, result) in results {
         let (Some(job), Some(state)) = (job, result.deployment.take()) else { continue };
-        let made = deployment.get_or_insert_with(|| {
-            new_deployment(DeploymentId(ids.id()), job, report.evaluation.priority, context)
-        });
+        let made = deployment
+            .get_or_insert_with(|| new_deployment(DeploymentId(ids.id()), job, report.evaluation.priority, context));
         made.task_groups.insert(name.clone(), state);
     }
     deployment
@@ -306,6 +306,7 @@ impl GroupPlacement<'_, '_, '_> {
             self.report.fail(name, metric, eligibility, self.ask.escaped);
         }
         self.report.plan.placements.extend(batches.done);
+        run.finish(self.placer);
     }
 
     /// Places one; what it replaces is only stopped when that succeeds.
@@ -315,8 +316,7 @@ impl GroupPlacement<'_, '_, '_> {
             run.stop(self.placer, allocation);
         }
         let request = self.request(one, detailed);
-        let choice =
-            run.place(self.placer, &request).or_else(|| crate::preempt::place(run, self.placer, &request));
+        let choice = run.place(self.placer, &request).or_else(|| crate::preempt::place(run, self.placer, &request));
         let found = choice.and_then(|choice| Some((self.placer.fleet.node(choice.row)?.id, choice)));
         let Some((node, choice)) = found else {
             if let Some((allocation, _)) = replaced {
@@ -338,6 +338,7 @@ impl GroupPlacement<'_, '_, '_> {
         self.report.preempt(&self.ask.group.name, id, &choice.preempted);
         let placement = self.placement(id, one, &choice, node);
         batches.add(placement, &choice, run, self.placer);
+        run.take(self.placer, &choice);
         true
     }
 
@@ -407,10 +408,7 @@ impl<'a, 'b> Batches<'a, 'b> {
                 Some(_) => None,
                 None => {
                     let mut metric = run.metric(placer);
-                    let scores = BTreeMap::from([("normalized-score".to_owned(), choice.score)]);
-                    let node_id = placement.node_id;
-                    metric.score_meta_data =
-                        vec![nomadd_model::NodeScoreMeta { node_id, norm_score: choice.score, scores }];
+                    metric.score_meta_data = vec![run.explain(placer, choice.row, &[])];
                     Some(Arc::new(metric))
                 }
             };

@@ -24,14 +24,14 @@ impl Random {
         }
         let mut random = Self(state);
         for _ in 0..4 {
-            random.next();
+            random.draw();
         }
         random
     }
 
     /// The next 64 bits.
     #[inline]
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         let state = &mut self.0;
         let result = state[1].wrapping_mul(5).rotate_left(7).wrapping_mul(9);
         let shifted = state[1] << 17;
@@ -46,15 +46,15 @@ impl Random {
 
     /// A number below `limit` (0 when that is 0).
     pub fn below(&mut self, limit: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(limit)) >> 64) as u64
+        ((u128::from(self.draw()) * u128::from(limit)) >> 64) as u64
     }
 
     /// The bytes of a new id.
     pub fn id(&mut self) -> [u8; 16] {
         let mut bytes = [0; 16];
         let (high, low) = bytes.split_at_mut(8);
-        high.copy_from_slice(&self.next().to_be_bytes());
-        low.copy_from_slice(&self.next().to_be_bytes());
+        high.copy_from_slice(&self.draw().to_be_bytes());
+        low.copy_from_slice(&self.draw().to_be_bytes());
         bytes
     }
 }

@@ -25,8 +25,8 @@ mod system;
 pub mod target;
 pub mod why;
 
-pub use evaluation::{is_empty, out_of_attempts, text};
 use evaluation::Report;
+pub use evaluation::{is_empty, out_of_attempts, text};
 use fleet::Fleet;
 pub use why::{Explanation, why};
 

@@ -25,8 +25,7 @@ pub struct Ledger {
 impl Ledger {
     /// A node with the allocations that hold something of it.
     pub fn new<'a>(node: &Node, held: impl Iterator<Item = &'a AllocatedResources>) -> Self {
-        let mut ledger =
-            Self { ports: PortTable::new(node), cores: BTreeSet::new(), devices: DeviceTable::default() };
+        let mut ledger = Self { ports: PortTable::new(node), cores: BTreeSet::new(), devices: DeviceTable::default() };
         for resources in held {
             ledger.add(resources);
         }
@@ -49,8 +48,7 @@ impl Ledger {
         let mut trial = self.clone();
         let mut resources = (*ask.template).clone();
         if let Some(network) = ask.network {
-            let (network, ports) =
-                trial.ports.assign(network, random).map_err(|error| format!("network: {error}"))?;
+            let (network, ports) = trial.ports.assign(network, random).map_err(|error| format!("network: {error}"))?;
             resources.shared.networks.push(network);
             resources.shared.ports = ports;
         }
@@ -71,7 +69,8 @@ impl Ledger {
             }
         }
         if ask.cores > 0 {
-            let mut free = usable_cores(node).into_iter().filter(|core| !trial.cores.contains(core)).collect::<Vec<_>>();
+            let mut free =
+                usable_cores(node).into_iter().filter(|core| !trial.cores.contains(core)).collect::<Vec<_>>();
             if free.len() < ask.cores {
                 return Err("cores".to_owned());
             }

@@ -223,8 +223,7 @@ fn choose(
 fn distance(ask: Amount, victim: &Victim, preempted: i64) -> f64 {
     let part = |ask: i64, used: i64| if ask > 0 { (ask - used) as f64 / ask as f64 } else { 0.0 };
     let amount = victim.amount;
-    let (cpu, memory, disk) =
-        (part(ask.cpu, amount.cpu), part(ask.memory, amount.memory), part(ask.disk, amount.disk));
+    let (cpu, memory, disk) = (part(ask.cpu, amount.cpu), part(ask.memory, amount.memory), part(ask.disk, amount.disk));
     let penalty = match victim.parallel {
         limit if limit > 0 && preempted >= limit => (preempted + 1 - limit) as f64 * PARALLEL_PENALTY,
         _ => 0.0,

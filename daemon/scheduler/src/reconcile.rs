@@ -72,9 +72,8 @@ impl Situation<'_> {
     }
     /// Whether an allocation is of the version that is wanted.
     pub fn is_current(&self, allocation: &Allocation) -> bool {
-        self.job.is_some_and(|job| {
-            allocation.job_version == job.version && allocation.job_create_index == job.create_index
-        })
+        self.job
+            .is_some_and(|job| allocation.job_version == job.version && allocation.job_create_index == job.create_index)
     }
 }
 
@@ -164,7 +163,12 @@ pub struct GroupResult {
 
 impl GroupResult {
     /// Stops an allocation.
-    pub fn stop(&mut self, allocation: &Arc<Allocation>, description: &'static str, client_status: Option<ClientStatus>) {
+    pub fn stop(
+        &mut self,
+        allocation: &Arc<Allocation>,
+        description: &'static str,
+        client_status: Option<ClientStatus>,
+    ) {
         self.changes.push(Change {
             allocation: allocation.clone(),
             stop: true,

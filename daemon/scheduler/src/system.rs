@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nomadd_model::{
-    Allocation, AllocationId, AllocationStop, ClientStatus, Deployment, DeploymentId,
-    DeploymentState, DesiredStatus, DesiredUpdates, EvaluationId, InPlaceUpdate, Job, JobType, NodeId, NodeStatus,
-    Placement, PlacementBatch, TaskGroup, Text, Time,
+    Allocation, AllocationId, AllocationStop, ClientStatus, Deployment, DeploymentId, DeploymentState, DesiredStatus,
+    DesiredUpdates, EvaluationId, InPlaceUpdate, Job, JobType, NodeId, NodeStatus, Placement, PlacementBatch,
+    TaskGroup, Text, Time,
 };
 use nomadd_state::State;
 
@@ -67,7 +67,8 @@ pub(crate) fn process(state: &State, fleet: &mut Fleet, report: &mut Report<'_>,
     }
     if let Some(found) = current {
         let healthy = |name: &Text| deployment::is_healthy(found, name);
-        if complete && found.status == nomadd_model::DeploymentStatus::Running && found.task_groups.keys().all(healthy) {
+        if complete && found.status == nomadd_model::DeploymentStatus::Running && found.task_groups.keys().all(healthy)
+        {
             report.plan.deployment_updates.push(deployment::success(found.id));
         }
     }
@@ -192,10 +193,7 @@ impl Sorted {
         self.desired.stop += self.stops.len() as u64;
         for (allocation, description, client_status) in self.stops.drain(..) {
             placer.stop(&allocation);
-            report.plan.stops.push(AllocationStop {
-                client_status,
-                ..stop(&allocation, description)
-            });
+            report.plan.stops.push(AllocationStop { client_status, ..stop(&allocation, description) });
         }
         for (allocation, at) in self.unknown.drain(..) {
             let known = report.later.iter().find(|later| later.at == at).map(|later| later.id);
@@ -269,10 +267,21 @@ impl SystemGroup<'_, '_, '_> {
             .collect();
         let to_place: Vec<u32> = free.iter().copied().filter(|row| run.is_feasible(*row)).collect();
         let left = !to_place.is_empty() || !update.is_empty() || !sorted.in_place.is_empty();
-        self.deploy(situation, &sorted, to_place.len() + update.len() + sorted.in_place.len(), !update.is_empty(), made, context);
+        self.deploy(
+            situation,
+            &sorted,
+            to_place.len() + update.len() + sorted.in_place.len(),
+            !update.is_empty(),
+            made,
+            context,
+        );
         for allocation in sorted.in_place.drain(..) {
             let deployment_id = self.deployment.unwrap_or_default();
-            self.report.plan.in_place.push(InPlaceUpdate { id: allocation.id, deployment_id, ..InPlaceUpdate::default() });
+            self.report.plan.in_place.push(InPlaceUpdate {
+                id: allocation.id,
+                deployment_id,
+                ..InPlaceUpdate::default()
+            });
         }
         let held = deployment::holds_back(situation);
         let room = if held { 0 } else { self.room(situation, &sorted, update.len()) };
@@ -325,6 +334,7 @@ impl SystemGroup<'_, '_, '_> {
             self.report.plan.placements.push(batch);
         }
         self.report.desire(&group.name, &sorted.desired);
+        run.finish(self.placer);
         !left
     }
 
@@ -333,6 +343,7 @@ impl SystemGroup<'_, '_, '_> {
         let choice = run
             .place_on(self.placer, row, &request)
             .or_else(|| crate::preempt::place_on(run, self.placer, &request, row))?;
+        run.take(self.placer, &choice);
         let id = AllocationId(self.ids.id());
         self.report.preempt(&self.ask.group.name, id, &choice.preempted);
         Some(Placement {

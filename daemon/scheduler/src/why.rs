@@ -80,7 +80,8 @@ fn explain_group(state: &State, fleet: &Fleet, job: &Job, group: &TaskGroup) -> 
         .collect();
     let done = |one: &Allocation| job.kind.is_batch() && one.client_status == ClientStatus::Complete;
     let counted = allocations.iter().filter(|one| !is_terminal(one) || done(one)).count();
-    let running = allocations.iter().filter(|one| one.client_status == ClientStatus::Running && !is_terminal(one)).count();
+    let running =
+        allocations.iter().filter(|one| one.client_status == ClientStatus::Running && !is_terminal(one)).count();
     let ended = allocations.iter().filter(|one| done(one)).count();
     let ask = Ask::new(job, group, state.scheduler_configuration());
     let wanted = match job.kind.is_system() {
@@ -88,7 +89,9 @@ fn explain_group(state: &State, fleet: &Fleet, job: &Job, group: &TaskGroup) -> 
             .rows()
             .iter()
             .zip(state.nodes())
-            .filter(|(row, node)| row.ready && feasible::is_in_reach(job, node) && feasible::verdict(&ask, node).is_ok())
+            .filter(|(row, node)| {
+                row.ready && feasible::is_in_reach(job, node) && feasible::verdict(&ask, node).is_ok()
+            })
             .count(),
         false => usize::try_from(group.count).unwrap_or(0),
     };
@@ -127,7 +130,9 @@ fn explain_deployment(found: &nomadd_model::Deployment, group: &TaskGroup, expla
     let Some(state) = found.task_groups.get(&group.name) else { return };
     let waiting = state.placed_allocs - state.healthy_allocs - state.unhealthy_allocs;
     if state.unhealthy_allocs > 0 {
-        explanation.reasons.push(format!("{} of the new version are unhealthy, so no more are replaced", state.unhealthy_allocs));
+        explanation
+            .reasons
+            .push(format!("{} of the new version are unhealthy, so no more are replaced", state.unhealthy_allocs));
     } else if waiting > 0 {
         let span = group.update.as_ref().map(|update| update.min_healthy_time).unwrap_or_default();
         explanation.reasons.push(format!("{waiting} of the new version have not been healthy for {span} yet"));
@@ -186,7 +191,8 @@ fn reach(job: &Job, node: &Node) -> Result<(), (String, String)> {
     if feasible::is_in_reach(job, node) {
         return Ok(());
     }
-    let in_datacenter = job.datacenters.iter().any(|pattern| crate::target::datacenter_matches(pattern, &node.datacenter));
+    let in_datacenter =
+        job.datacenters.iter().any(|pattern| crate::target::datacenter_matches(pattern, &node.datacenter));
     if in_datacenter {
         let help = format!("set `node_pool` to one that has nodes, such as {:?}", node.node_pool);
         Err((format!("are not in node pool {:?}", job.node_pool), help))
@@ -207,7 +213,10 @@ fn exclusion(ask: &Ask<'_>, node: &Node) -> Option<(String, String)> {
             Some(value) => format!("on {} it is {value:?}", node.name),
             None => format!("{} does not have it", node.name),
         };
-        return Some((format!("do not satisfy `{}`", rule.text), format!("change the constraint `{}`: {found}", rule.text)));
+        return Some((
+            format!("do not satisfy `{}`", rule.text),
+            format!("change the constraint `{}`: {found}", rule.text),
+        ));
     }
     if !missing.is_empty() {
         let names = missing.join(", ");
@@ -257,7 +266,9 @@ fn explain_resources(state: &State, fleet: &Fleet, ask: &Ask<'_>, nodes: &[&Node
             node.name,
         ));
         let help = match most {
-            1.. if most >= asked / 2 => format!("ask for at most {most} {unit} of {dimension}, stop something, or add a node"),
+            1.. if most >= asked / 2 => {
+                format!("ask for at most {most} {unit} of {dimension}, stop something, or add a node")
+            }
             _ => format!("stop something or add a node with at least {asked} {unit} of free {dimension}"),
         };
         explanation.suggestions.push(help);
@@ -291,7 +302,11 @@ fn explain_named(state: &State, ask: &Ask<'_>, nodes: &[&Node], fitting: usize, 
         };
         let count = nodes.iter().filter(held).count();
         if count > 0 {
-            explanation.reasons.push(format!("static port {} is taken on {count} of {} suitable nodes", port.value, nodes.len()));
+            explanation.reasons.push(format!(
+                "static port {} is taken on {count} of {} suitable nodes",
+                port.value,
+                nodes.len()
+            ));
             explanation.suggestions.push(format!("use a dynamic port instead of the static port {}", port.value));
         }
     }
@@ -318,8 +333,9 @@ fn explain_allocation(state: &State, job: &Job, allocation: &Allocation, explana
     match allocation.client_status {
         ClientStatus::Failed => {
             let failed = allocation.task_states.iter().filter(|(_, task)| task.failed);
-            let mut reasons: Vec<String> =
-                failed.map(|(name, task)| format!("allocation {short} failed: task {name}: {}", last_word(task))).collect();
+            let mut reasons: Vec<String> = failed
+                .map(|(name, task)| format!("allocation {short} failed: task {name}: {}", last_word(task)))
+                .collect();
             if reasons.is_empty() {
                 reasons.push(format!("allocation {short} failed: {}", allocation.client_description));
             }
@@ -328,17 +344,23 @@ fn explain_allocation(state: &State, job: &Job, allocation: &Allocation, explana
             let policy = reschedule::policy(state.job_of(allocation).map(|job| &**job), allocation);
             match reschedule::due(policy, allocation, reschedule::failed_at(allocation)) {
                 Some(at) => explanation.reasons.push(format!("it is placed again at {at}")),
-                None if !job.kind.is_system() => explanation.reasons.push("its reschedule policy allows no further try".to_owned()),
+                None if !job.kind.is_system() => {
+                    explanation.reasons.push("its reschedule policy allows no further try".to_owned())
+                }
                 None => {}
             }
         }
         ClientStatus::Unknown => {
-            explanation.reasons.push(format!("allocation {short} is unknown: node {} is out of contact", allocation.node_name));
+            explanation
+                .reasons
+                .push(format!("allocation {short} is unknown: node {} is out of contact", allocation.node_name));
         }
         ClientStatus::Pending | ClientStatus::Running => {
             let node = state.node(allocation.node_id);
             if let Some(node) = node.filter(|node| node.status != NodeStatus::Ready) {
-                explanation.reasons.push(format!("allocation {short} is on node {}, which is {}", node.name, node.status));
+                explanation
+                    .reasons
+                    .push(format!("allocation {short} is on node {}, which is {}", node.name, node.status));
             }
             for (name, task) in allocation.task_states.iter().filter(|(_, task)| task.state == TaskStatus::Pending) {
                 let restarting = task.events.last().is_some_and(|event| event.kind == TaskEventKind::Restarting);
@@ -349,7 +371,9 @@ fn explain_allocation(state: &State, job: &Job, allocation: &Allocation, explana
                 }
             }
             if allocation.task_states.is_empty() && allocation.client_status == ClientStatus::Pending {
-                explanation.reasons.push(format!("allocation {short}: node {} has not started it yet", allocation.node_name));
+                explanation
+                    .reasons
+                    .push(format!("allocation {short}: node {} has not started it yet", allocation.node_name));
             }
         }
         ClientStatus::Complete | ClientStatus::Lost => {}

@@ -1,5 +1,6 @@
 //! What holds whatever jobs and nodes there are: no overcommit, no forbidden node, a second look changes nothing,
 //! unchanged allocations stay, and the same seed gives the same plan.
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
 use std::collections::BTreeSet;
 
@@ -55,9 +56,8 @@ enum Step {
 }
 
 fn node_spec() -> impl Strategy<Value = NodeSpec> {
-    (500..4_000i64, 256..4_096i64, 0..3u8, prop::bool::weighted(0.8), prop::sample::select(vec![0, 0, 2])).prop_map(
-        |(cpu, memory, rack, linux, most)| NodeSpec { cpu, memory, rack, linux, most },
-    )
+    (500..4_000i64, 256..4_096i64, 0..3u8, prop::bool::weighted(0.8), prop::sample::select(vec![0, 0, 2]))
+        .prop_map(|(cpu, memory, rack, linux, most)| NodeSpec { cpu, memory, rack, linux, most })
 }
 
 fn job_spec() -> impl Strategy<Value = JobSpec> {

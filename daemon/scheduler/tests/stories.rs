@@ -1,9 +1,10 @@
 //! Stories of jobs: what the scheduler does as jobs, allocations and nodes change.
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
 use nomadd_model::spec::Constraint;
 use nomadd_model::{
-    ClientStatus, DesiredStatus, DesiredTransition, DisconnectStrategy, Duration, EvaluationStatus, Job, JobType,
-    NodeStatus, Trigger, UpdateStrategy, DeploymentStatus,
+    ClientStatus, DeploymentStatus, DesiredStatus, DesiredTransition, DisconnectStrategy, Duration, EvaluationStatus,
+    Job, JobType, NodeStatus, Trigger, UpdateStrategy,
 };
 
 #[path = "../fixture/world.rs"]
@@ -78,11 +79,8 @@ fn what_cannot_be_placed_waits_in_a_blocked_evaluation_with_exact_reasons() {
         node.node_class = if at == 4 { "big".into() } else { "small".into() };
     });
     let wanted = with(job("web", 2), |job| {
-        job.constraints = vec![Constraint {
-            l_target: "${attr.kernel.name}".into(),
-            operand: "=".into(),
-            r_target: "linux".into(),
-        }];
+        job.constraints =
+            vec![Constraint { l_target: "${attr.kernel.name}".into(), operand: "=".into(), r_target: "linux".into() }];
         job.task_groups[0].tasks[0].resources.memory_mb = 100_000;
     });
     let outcome = world.run(wanted);

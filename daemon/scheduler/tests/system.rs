@@ -1,4 +1,5 @@
 //! Stories of system and sysbatch jobs, of preemption, ports, cores and the other things that one node gives out.
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
 use nomadd_model::spec::Constraint;
 use nomadd_model::{
@@ -30,7 +31,7 @@ fn preempting(world: &mut World, service: bool) {
     let mut config = SchedulerConfiguration::default();
     config.preemption_config.service_scheduler_enabled = service;
     config.preemption_config.system_scheduler_enabled = true;
-    world.apply(Command::SchedulerConfigurationSet(SchedulerConfigurationSet { config: config.into(), check_index: None }));
+    world.apply(Command::SchedulerConfigurationSet(SchedulerConfigurationSet { config, check_index: None }));
 }
 
 #[test]
@@ -183,7 +184,8 @@ fn a_static_port_is_taken_from_the_less_important() {
         let mut job = job(id, 1);
         job.priority = priority;
         let port = Port { label: "http".into(), value: 8080, ..Port::default() };
-        job.task_groups[0].networks = vec![NetworkResource { reserved_ports: vec![port], ..NetworkResource::default() }];
+        job.task_groups[0].networks =
+            vec![NetworkResource { reserved_ports: vec![port], ..NetworkResource::default() }];
         job
     };
     world.run(with_port("low", 20));
@@ -238,8 +240,7 @@ fn distinct_hosts_and_properties_hold_and_are_named() {
     });
     let distinct = |id: &str, left: &str, operator: &str, right: &str, count| {
         let mut job = job(id, count);
-        job.constraints =
-            vec![Constraint { l_target: left.into(), operand: operator.into(), r_target: right.into() }];
+        job.constraints = vec![Constraint { l_target: left.into(), operand: operator.into(), r_target: right.into() }];
         job
     };
     let outcome = world.run(distinct("hosts", "", "distinct_hosts", "", 5));

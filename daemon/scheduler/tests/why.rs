@@ -1,4 +1,5 @@
 //! What `job why` says.
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
 use nomadd_model::spec::Constraint;
 use nomadd_model::{ClientStatus, DriverInfo, NodeStatus};
@@ -41,11 +42,8 @@ fn missing_drivers_constraints_and_memory_are_counted_and_the_nearest_node_is_na
         }
     });
     let mut web = job("web", 1);
-    web.constraints = vec![Constraint {
-        l_target: "${attr.kernel.name}".into(),
-        operand: "=".into(),
-        r_target: "linux".into(),
-    }];
+    web.constraints =
+        vec![Constraint { l_target: "${attr.kernel.name}".into(), operand: "=".into(), r_target: "linux".into() }];
     web.task_groups[0].tasks[0].resources.memory_mb = 2_048;
     world.run(web);
     assert_eq!(

@@ -25,5 +25,6 @@ pub use ports::PortRanges;
 pub use response::{Applied, Refused, Response};
 pub use root_key::{RootKey, Wrapping};
 pub use state::State;
+pub use table::nodes::NodeRecord;
 pub use usage::{Capacity, DeviceKey, Footprint, HeldPort, Misfit, NodeUsage};
 pub use watch::{Table, WatchKey};

@@ -82,21 +82,26 @@ pub struct Index {
 }
 
 impl Index {
-    /// No candidates yet, for a fleet of `nodes`.
-    pub fn new(nodes: usize, seed: u64, spreads: Spreads) -> Self {
+    /// No candidates yet; `stamps` is a list of zeros as long as the fleet.
+    pub fn new(stamps: Vec<u32>, seed: u64, spreads: Spreads) -> Self {
         Self {
             buckets: Vec::new(),
             ids: HashMap::new(),
             by_tuple: Vec::new(),
             finals: Vec::new(),
-            stamps: vec![0; nodes],
+            coarse: stamps.len() >= COARSE_FROM,
+            stamps,
             seed,
-            coarse: nodes >= COARSE_FROM,
             best_sum: 0.0,
             given: 0.0,
             last: Cost::default(),
             spreads,
         }
+    }
+
+    /// Gives the list of `new` back.
+    pub fn into_stamps(self) -> Vec<u32> {
+        self.stamps
     }
 
     fn key(&self, row: u32, sum: f64) -> u64 {
@@ -182,9 +187,9 @@ impl Index {
 
     /// The final score of an entry.
     pub fn final_score(&self, entry: &Entry) -> f64 {
-        self.buckets.get(entry.bucket as usize).map_or(f64::NEG_INFINITY, |bucket| {
-            mean(entry.sum, bucket.scores, self.spreads.boost(bucket.tuple))
-        })
+        self.buckets
+            .get(entry.bucket as usize)
+            .map_or(f64::NEG_INFINITY, |bucket| mean(entry.sum, bucket.scores, self.spreads.boost(bucket.tuple)))
     }
 
     /// What the entry that `pop` gave last cost.
@@ -289,7 +294,7 @@ mod tests {
     use super::*;
 
     fn index(nodes: usize) -> Index {
-        Index::new(nodes, 7, Spreads::new(&[], 0.0, 1))
+        Index::new(vec![0; nodes], 7, Spreads::new(&[], 0.0, 1))
     }
 
     #[test]
@@ -309,7 +314,7 @@ mod tests {
     #[test]
     fn near_ties_of_a_large_fleet_are_broken_by_the_seed() {
         let first = |seed| {
-            let mut index = Index::new(1000, seed, Spreads::new(&[], 0.0, 1));
+            let mut index = Index::new(vec![0; 1000], seed, Spreads::new(&[], 0.0, 1));
             index.fill((0..1000).map(|row| (row, 0, 1, 0.5 + f64::from(row) * 1e-6)));
             index.pop().unwrap().row
         };

@@ -145,10 +145,10 @@ impl Spreads {
     pub fn count(&mut self, tuple: u32, by: i64) {
         let Some(values) = self.tuples.get(tuple as usize) else { return };
         for (block, value) in self.blocks.iter_mut().zip(values) {
-            if let Some(pool) = block.pool.get(*value as usize) {
-                if let Some(used) = block.used.get_mut(*pool as usize) {
-                    *used = (*used + by).max(0);
-                }
+            if let Some(pool) = block.pool.get(*value as usize)
+                && let Some(used) = block.used.get_mut(*pool as usize)
+            {
+                *used = (*used + by).max(0);
             }
         }
     }
@@ -177,7 +177,8 @@ impl Spreads {
     /// Makes the scores anew that a change of this tuple's counts concerns, and says which; all when `None`.
     pub fn refresh(&mut self, tuple: u32) -> Option<Vec<u32>> {
         let lowest = self.lowest;
-        let moved = self.blocks.iter().zip(&self.bounds).any(|(block, bounds)| !block.targets && block.bounds() != *bounds);
+        let moved =
+            self.blocks.iter().zip(&self.bounds).any(|(block, bounds)| !block.targets && block.bounds() != *bounds);
         let pooled = self.blocks.iter().any(|block| block.rest.is_some());
         if moved || pooled {
             self.refresh_all();
@@ -332,7 +333,10 @@ mod tests {
             spreads.refresh_all();
             tuples.iter().map(|tuple| spreads.is_full(*tuple)).collect::<Vec<_>>()
         };
-        assert_eq!(full(ask(&[("dc1", 6.0), ("dc2", 3.5)]), &[("dc1", 6), ("dc2", 3), ("dc3", 0)]), [true, false, true]);
+        assert_eq!(
+            full(ask(&[("dc1", 6.0), ("dc2", 3.5)]), &[("dc1", 6), ("dc2", 3), ("dc3", 0)]),
+            [true, false, true]
+        );
         assert_eq!(full(ask(&[]), &[("dc1", 4), ("dc2", 3), ("dc3", 3)]), [true, false, false]);
     }
 

@@ -1,6 +1,8 @@
 //! The deployment of a service job: which one counts, when a new one is made, when a group's part is done (facts 3.6).
 
-use nomadd_model::{Deployment, DeploymentId, DeploymentState, DeploymentStatus, DeploymentStatusUpdate, Job, TaskGroup, UpdateStrategy};
+use nomadd_model::{
+    Deployment, DeploymentId, DeploymentState, DeploymentStatus, DeploymentStatusUpdate, Job, TaskGroup, UpdateStrategy,
+};
 
 use crate::reconcile::Situation;
 

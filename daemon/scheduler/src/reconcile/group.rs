@@ -227,7 +227,8 @@ impl Reconciler<'_, '_> {
         }
         let policy = reschedule::policy(made_from.as_deref(), allocation);
         let at = reschedule::due(policy, allocation, reschedule::failed_at(allocation))?;
-        let follows_up = allocation.followup_eval_id == self.situation.evaluation && !allocation.followup_eval_id.is_none();
+        let follows_up =
+            allocation.followup_eval_id == self.situation.evaluation && !allocation.followup_eval_id.is_none();
         Some((follows_up || at <= now.plus(reschedule::WINDOW), at))
     }
 
@@ -273,7 +274,13 @@ impl Reconciler<'_, '_> {
         later.sort_by_key(|(at, allocation)| (*at, allocation.id));
         for (at, allocation) in later {
             let followup = self.later(at, LaterKind::Reschedule);
-            self.result.changes.push(Change { allocation, stop: false, description: "", client_status: None, followup });
+            self.result.changes.push(Change {
+                allocation,
+                stop: false,
+                description: "",
+                client_status: None,
+                followup,
+            });
         }
     }
 
@@ -318,7 +325,8 @@ impl Reconciler<'_, '_> {
         let highest = Names::new([&*migrate]).take_highest(surplus);
         surplus -= self.stop_by(migrate, names, surplus, |allocation| highest.contains(&index_of(allocation)));
         // What failed and waits to be placed again counts too, and is given up before anything that runs.
-        let failed = |found: &Allocation| found.client_status == ClientStatus::Failed && !found.desired_status.is_terminal();
+        let failed =
+            |found: &Allocation| found.client_status == ClientStatus::Failed && !found.desired_status.is_terminal();
         let mut stoppable: Set = untainted
             .iter()
             .filter(|(_, found)| !is_terminal(found) || failed(found))

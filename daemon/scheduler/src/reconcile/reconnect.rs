@@ -2,9 +2,9 @@
 
 use nomadd_model::{Allocation, ClientStatus, DesiredStatus, Job, Time};
 
+use crate::reconcile::Change;
 use crate::reconcile::classify::is_terminal;
 use crate::reconcile::{GroupResult, Set, Situation, reason};
-use crate::reconcile::Change;
 
 /// Decides for every reconnecting allocation; kept ones join the untainted, losers leave them.
 pub fn reconcile(situation: &Situation<'_>, reconnecting: Set, untainted: &mut Set, result: &mut GroupResult) {

@@ -137,7 +137,11 @@ mod tests {
             assert_eq!(delay, Duration::from_secs(expected), "{function} {delays:?}");
         }
         let calm = failed(&[480], 3600);
-        assert_eq!(next_delay(&policy("exponential"), &calm), Duration::from_secs(30), "it ran longer than the ceiling");
+        assert_eq!(
+            next_delay(&policy("exponential"), &calm),
+            Duration::from_secs(30),
+            "it ran longer than the ceiling"
+        );
     }
 
     #[test]

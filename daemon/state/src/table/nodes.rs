@@ -8,15 +8,26 @@ use super::id_range;
 use crate::state::State;
 use crate::usage::{Capacity, NodeUsage};
 
-/// What is kept of a node.
+/// What is kept of a node. A change makes a new record, so that who keeps one sees by its address whether it still holds.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct NodeRecord {
+pub struct NodeRecord {
     pub(crate) node: Arc<Node>,
     pub(crate) capacity: Arc<Capacity>,
     pub(crate) usage: NodeUsage,
     pub(crate) secret: SecretId,
     /// The index of the last change that matters to whether something fits.
     pub(crate) generation: u64,
+}
+
+impl NodeRecord {
+    /// The node.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+    /// What allocations hold on it.
+    pub fn usage(&self) -> &NodeUsage {
+        &self.usage
+    }
 }
 
 impl State {
@@ -28,9 +39,9 @@ impl State {
     pub fn nodes(&self) -> impl DoubleEndedIterator<Item = &Arc<Node>> {
         self.nodes.values().map(|record| &record.node)
     }
-    /// All nodes by id, each with what is held of it and its generation, in one walk.
-    pub fn nodes_with_usage(&self) -> impl DoubleEndedIterator<Item = (&Arc<Node>, &NodeUsage, u64)> {
-        self.nodes.values().map(|record| (&record.node, &record.usage, record.generation))
+    /// What is kept of all nodes, by id.
+    pub fn node_records(&self) -> impl DoubleEndedIterator<Item = &Arc<NodeRecord>> {
+        self.nodes.values()
     }
     /// How many nodes there are.
     pub fn node_count(&self) -> usize {
