@@ -33,11 +33,13 @@ pub fn tree() -> clap::Command {
 
 /// Runs the program.
 pub fn run(arguments: Vec<String>) -> ExitCode {
-    let arguments = doubled(arguments);
     // `nomad agent …` and `nomadctl agent …` are nomadd's.
-    if let Some(command @ ("agent" | "config")) = arguments.get(1).map(String::as_str) {
-        return crate::command::agent::exec(command, &arguments[2..]);
+    if let [_, command, rest @ ..] = arguments.as_slice()
+        && matches!(command.as_str(), "agent" | "config")
+    {
+        return crate::command::agent::exec(command, rest);
     }
+    let arguments = doubled(arguments);
     let cli = match parse(arguments.clone()) {
         Ok(cli) => cli,
         Err(error) => return refused(&error, &arguments),

@@ -16,6 +16,18 @@ mod text;
 
 use std::process::ExitCode;
 
+/// The exit code that shells give to a program whose reader has gone.
+const READER_GONE: i32 = 141;
+
 fn main() -> ExitCode {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // `print!` panics when nobody reads any more, as in `nomadctl job status | head -1`: that is no fault to report.
+        let text = panic.payload_as_str().unwrap_or_default();
+        if text.starts_with("failed printing to") && text.contains("Broken pipe") {
+            std::process::exit(READER_GONE);
+        }
+        told(panic);
+    }));
     cli::run(std::env::args().collect())
 }

@@ -79,3 +79,39 @@ pub fn table(deployments: &[Deployment], length: Length) -> String {
 pub fn moment(deployment: &Deployment, length: Length, context: &Context, now: Time) -> String {
     format!("{}\n{}", text::local(now), whole(deployment, length, context))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn shown(groups: Value) -> String {
+        let context = Context::new(&crate::context::Global { no_color: true, ..Default::default() }).unwrap();
+        let deployment = json!({"ID": "7e3cec59-0000-0000-0000-000000000000", "JobID": "roll", "JobVersion": 2,
+            "Status": "running", "StatusDescription": "Deployment is running", "TaskGroups": groups});
+        let text = whole(&serde_json::from_value(deployment).unwrap(), Length::Short, &context);
+        text.split_once("Deployed\n").unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn columns_appear_where_a_group_uses_them() {
+        let canary = json!({"DesiredTotal": 3, "DesiredCanaries": 1, "PlacedAllocs": 1, "HealthyAllocs": 1,
+            "ProgressDeadline": 60_000_000_000_i64, "RequireProgressBy": "2026-11-21T02:59:06Z"});
+        let expected = "\
+Task Group  Promoted  Desired  Canaries  Placed  Healthy  Unhealthy  Progress Deadline
+api         false     3        1         1       1        0          2026-11-21T02:59:06Z";
+        assert_eq!(shown(json!({"api": canary})), expected);
+        let expected = "\
+Task Group  Promoted  Desired  Canaries  Placed  Healthy  Unhealthy  Progress Deadline
+api         false     3        1         1       1        0          2026-11-21T02:59:06Z
+web         N/A       2        N/A       0       0        0          N/A";
+        assert_eq!(shown(json!({"api": canary, "web": {"DesiredTotal": 2}})), expected);
+        let reverts = json!({"AutoRevert": true, "DesiredTotal": 3, "PlacedAllocs": 1, "UnhealthyAllocs": 1,
+            "ProgressDeadline": 20_000_000_000_i64, "RequireProgressBy": "2026-11-21T02:58:39Z"});
+        let expected = "\
+Task Group  Auto Revert  Desired  Placed  Healthy  Unhealthy  Progress Deadline
+api         true         3        1       0        1          2026-11-21T02:58:39Z";
+        assert_eq!(shown(json!({"api": reverts})), expected);
+    }
+}

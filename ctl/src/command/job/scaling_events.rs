@@ -2,11 +2,13 @@
 
 use nomadd_api::Request;
 use nomadd_model::{JobScaleStatusResponse, Time};
+use serde_json::Value;
 
 use super::read;
 use crate::command::arguments;
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
 use crate::table::Table;
 use crate::text::{self, Length};
 
@@ -18,14 +20,28 @@ pub struct Args {
     /// Errors, messages and evaluations, too
     #[arg(long)]
     verbose: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Lists them, the newest first.
 pub async fn run(args: Args, context: Context) -> Outcome {
     let prefix = arguments::one(&args.job, "<job>", "job scaling-events")?;
     let (found, context) = read::job(prefix, &context).await?;
-    let status: JobScaleStatusResponse =
-        read::get(&context, Request::get(found.path("/scale")), "listing scaling events").await?;
+    let value: Value = read::get(&context, Request::get(found.path("/scale")), "listing scaling events").await?;
+    if args.output.is_raw() {
+        let events: Vec<&Value> = value["TaskGroups"]
+            .as_object()
+            .into_iter()
+            .flat_map(|groups| groups.values())
+            .filter_map(|group| group["Events"].as_array())
+            .flatten()
+            .collect();
+        print!("{}", args.output.render(&serde_json::json!(events))?.unwrap_or_default());
+        return Ok(0);
+    }
+    let status: JobScaleStatusResponse = serde_json::from_value(value)
+        .map_err(|error| Failure::request("listing scaling events", &nomadd_api::ApiError::Decode(error)))?;
     let mut events: Vec<_> = status
         .task_groups
         .iter()

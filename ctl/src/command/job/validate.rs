@@ -1,6 +1,6 @@
 //! `job validate`: what is wrong with a job file, as the servers see it.
 
-use nomadd_api::Request;
+use nomadd_api::{ApiError, Request};
 use nomadd_model::{JobValidateRequest, JobValidateResponse};
 
 use super::run::{say, warnings};
@@ -24,10 +24,20 @@ pub async fn run(args: Args, context: Context) -> Outcome {
     let file = jobfile::read(path, &args.file)?;
     let context = file.context(&context);
     say(&file.warnings);
-    let failed = |error: &nomadd_api::ApiError| Failure::request("validating job", error);
+    let failed = |error: &ApiError| Failure::request("validating job", error);
     let body = JobValidateRequest { job: Some(file.job), ..JobValidateRequest::default() };
     let request = Request::put("/v1/validate/job").json(&body).map_err(|error| failed(&error))?;
-    let answer = context.client.call::<JobValidateResponse>(request).await.map_err(|error| failed(&error))?.value;
+    let answer = match context.client.call::<JobValidateResponse>(request).await {
+        Ok(answer) => answer.value,
+        Err(error @ ApiError::Unreachable { .. }) => {
+            let message = format!(
+                "{}\nThe file itself is well formed; the rules of the servers were not checked",
+                failed(&error).message
+            );
+            return Err(Failure::new(message));
+        }
+        Err(error) => return Err(failed(&error)),
+    };
     if !answer.driver_config_validated {
         println!(
             "{}",
