@@ -3,11 +3,20 @@
 //! Every command has `Args` (what clap reads) and `run` (what it does); groups only pass on.
 
 pub mod agent;
+pub mod alloc;
 pub mod arguments;
 pub mod completions;
 pub mod confirm;
+pub mod deployment;
+pub mod eval;
+pub mod find;
 pub mod job;
 pub mod man;
+pub mod namespace;
+pub mod node;
+pub mod old;
+pub mod server;
+pub mod status;
 pub mod version;
 
 use clap::Subcommand;
@@ -21,6 +30,26 @@ pub enum Command {
     /// Run, change, look at and stop jobs
     #[command(subcommand)]
     Job(job::Job),
+    /// Look at allocations and into them
+    #[command(subcommand)]
+    Alloc(alloc::Alloc),
+    /// Look at deployments and change them
+    #[command(subcommand)]
+    Deployment(deployment::Deployment),
+    /// Look at evaluations
+    #[command(subcommand)]
+    Eval(eval::Eval),
+    /// Look at namespaces
+    #[command(subcommand)]
+    Namespace(namespace::Namespace),
+    /// Look at nodes and change them
+    #[command(subcommand)]
+    Node(node::Node),
+    /// Look at servers and change them
+    #[command(subcommand)]
+    Server(server::Server),
+    /// Show all jobs, or whatever an id means
+    Status(status::Args),
     /// Print the versions of this program and of Nomad's interface
     Version(version::Args),
     /// Write shell completions to standard output
@@ -31,6 +60,8 @@ pub enum Command {
     Man(man::Args),
     #[command(flatten)]
     Old(job::Old),
+    #[command(flatten)]
+    Others(old::Old),
 }
 
 impl Command {
@@ -38,10 +69,18 @@ impl Command {
     pub async fn run(self, context: Context) -> Outcome {
         match self {
             Self::Job(command) => command.run(context).await,
+            Self::Alloc(command) => command.run(context).await,
+            Self::Deployment(command) => command.run(context).await,
+            Self::Eval(command) => command.run(context).await,
+            Self::Namespace(command) => command.run(context).await,
+            Self::Node(command) => command.run(context).await,
+            Self::Server(command) => command.run(context).await,
+            Self::Status(args) => status::run(args, context).await,
             Self::Version(args) => version::run(args, context).await,
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),
             Self::Old(command) => command.run(context).await,
+            Self::Others(command) => command.run(context).await,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Commands inside a task, over a web socket with Nomad's JSON frames.
 
+use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use nomadd_model::{Bytes as Base64, noun};
 use tokio_tungstenite::WebSocketStream;
@@ -72,30 +73,82 @@ impl Client {
     }
 }
 
+/// A running command's input. It closes when it is dropped together with the receiving half.
+pub struct ExecSender(SplitSink<Socket, Message>);
+
+/// A running command's output.
+pub struct ExecReceiver(SplitStream<Socket>);
+
+type Socket = WebSocketStream<Box<dyn Stream>>;
+
+impl std::fmt::Debug for ExecSender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ExecSender")
+    }
+}
+impl std::fmt::Debug for ExecReceiver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ExecReceiver")
+    }
+}
+
 impl ExecSession {
+    /// Both directions on their own, so that neither waits for the other.
+    pub fn split(self) -> (ExecSender, ExecReceiver) {
+        let (sink, stream) = self.0.split();
+        (ExecSender(sink), ExecReceiver(stream))
+    }
     /// Sends input, or a new size of the terminal.
     pub async fn send(&mut self, input: &ExecInput) -> Result<(), ApiError> {
-        let text = serde_json::to_string(input).map_err(ApiError::Decode)?;
-        self.0.send(Message::text(text)).await.map_err(|error| ApiError::Broken(Box::new(error)))
+        self.0.send(written(input)?).await.map_err(broken)
     }
     /// The next output, or `None` when the connection is closed. A refusal comes as a status error.
     pub async fn next(&mut self) -> Result<Option<ExecOutput>, ApiError> {
-        loop {
-            match self.0.next().await {
-                None => return Ok(None),
-                Some(Err(error)) => return Err(ApiError::Broken(Box::new(error))),
-                Some(Ok(Message::Close(Some(frame)))) if u16::from(frame.code) != 1000 => {
-                    return Err(ApiError::Status { status: u16::from(frame.code), body: frame.reason.to_string() });
-                }
-                Some(Ok(Message::Close(_))) => return Ok(None),
-                Some(Ok(Message::Text(text))) => {
-                    return serde_json::from_str(&text).map(Some).map_err(ApiError::Decode);
-                }
-                Some(Ok(Message::Binary(bytes))) => {
-                    return serde_json::from_slice(&bytes).map(Some).map_err(ApiError::Decode);
-                }
-                Some(Ok(_)) => {}
+        next(&mut self.0).await
+    }
+}
+
+impl ExecSender {
+    /// Sends input, or a new size of the terminal.
+    pub async fn send(&mut self, input: &ExecInput) -> Result<(), ApiError> {
+        self.0.send(written(input)?).await.map_err(broken)
+    }
+}
+
+impl ExecReceiver {
+    /// The next output, or `None` when the connection is closed. A refusal comes as a status error.
+    pub async fn next(&mut self) -> Result<Option<ExecOutput>, ApiError> {
+        next(&mut self.0).await
+    }
+}
+
+fn written(input: &ExecInput) -> Result<Message, ApiError> {
+    serde_json::to_string(input).map(Message::text).map_err(ApiError::Decode)
+}
+
+fn broken(error: tokio_tungstenite::tungstenite::Error) -> ApiError {
+    ApiError::Broken(Box::new(error))
+}
+
+async fn next<S>(messages: &mut S) -> Result<Option<ExecOutput>, ApiError>
+where
+    S: futures_util::Stream<Item = Result<Message, tokio_tungstenite::tungstenite::Error>> + Unpin,
+{
+    loop {
+        match messages.next().await {
+            None => return Ok(None),
+            Some(Err(error)) => return Err(broken(error)),
+            Some(Ok(Message::Close(Some(frame)))) if u16::from(frame.code) != 1000 => {
+                return Err(ApiError::Status { status: u16::from(frame.code), body: frame.reason.to_string() });
             }
+            Some(Ok(Message::Close(_))) => return Ok(None),
+            Some(Ok(Message::Text(text))) => {
+                return serde_json::from_str(&text).map(Some).map_err(ApiError::Decode);
+            }
+            Some(Ok(Message::Binary(bytes))) => {
+                return serde_json::from_slice(&bytes).map(Some).map_err(ApiError::Decode);
+            }
+            Some(Ok(_)) => {}
         }
     }
 }

@@ -12,5 +12,5 @@ mod stream;
 pub use address::{Address, AddressError};
 pub use client::{Answer, Client, Meta, Request, segment};
 pub use error::ApiError;
-pub use exec::{ExecData, ExecInput, ExecOutput, ExecResult, ExecSession, ExecSize};
+pub use exec::{ExecData, ExecInput, ExecOutput, ExecReceiver, ExecResult, ExecSender, ExecSession, ExecSize};
 pub use stream::{Frames, Lines};
