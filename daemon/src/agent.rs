@@ -167,8 +167,8 @@ async fn live(config: Config, warnings: Vec<String>, threads: usize) -> anyhow::
         if let (Some(client), true) = (&client, folders.is_temporary()) {
             client.end_everything().await;
         }
-        runtime.tasks.shutdown().await;
         raft.shutdown().await;
+        runtime.tasks.shutdown().await;
     };
     if tokio::time::timeout(STOP_TIME, stop).await.is_err() {
         tracing::warn!("the agent did not stop in order within {} s", STOP_TIME.as_secs());
