@@ -1,5 +1,8 @@
 //! Words for times, sizes, ids and missing values, as Nomad prints them.
 
+use std::path::{Component, Path};
+use std::sync::OnceLock;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nomadd_model::{Duration, Time};
@@ -35,7 +38,23 @@ pub fn now() -> Time {
 
 /// RFC 3339 with seconds in the user's time zone; `N/A` when there is no time.
 pub fn local(time: Time) -> String {
-    zoned(time, &TimeZone::system())
+    static ZONE: OnceLock<TimeZone> = OnceLock::new();
+    zoned(time, ZONE.get_or_init(|| zone(std::env::var("TZ").ok().as_deref())))
+}
+
+/// The user's time zone by `TZ` or `/etc/localtime`; UTC where that says nothing that is understood.
+///
+/// One file is read: a search of the whole zone database would take longer than most commands.
+fn zone(variable: Option<&str>) -> TimeZone {
+    let name = match variable {
+        None => "/etc/localtime",
+        Some(name) => name.trim_start_matches(':'),
+    };
+    let path = Path::new("/usr/share/zoneinfo").join(name);
+    let inside = !name.is_empty() && !Path::new(name).components().any(|step| step == Component::ParentDir);
+    let file = inside.then(|| std::fs::read(path).ok()).flatten();
+    let read = file.and_then(|bytes| TimeZone::tzif(name, &bytes).ok());
+    read.or_else(|| TimeZone::posix(name).ok()).unwrap_or(TimeZone::UTC)
 }
 
 /// RFC 3339 with seconds in UTC; `N/A` when there is no time.
@@ -147,6 +166,16 @@ mod tests {
         }
         assert_eq!(ago(Time(1_000_000_000), Time(4_000_000_000)), "3s ago");
         assert_eq!(ago(Time(4_000_000_000), Time(1_000_000_000)), "3s from now");
+    }
+
+    #[test]
+    fn times_are_shown_in_the_zone_of_the_user() {
+        let time = Time(1_795_258_725_000_000_000);
+        assert_eq!(zoned(time, &zone(Some("CST-8"))), "2026-11-21T18:58:45+08:00");
+        for utc in ["", "UTC", "Nowhere/Land", "../../etc/passwd"] {
+            assert_eq!(zoned(time, &zone(Some(utc))), "2026-11-21T10:58:45Z", "{utc:?}");
+        }
+        assert_eq!(zoned(Time::default(), &TimeZone::UTC), "N/A");
     }
 
     #[test]
