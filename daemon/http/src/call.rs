@@ -7,14 +7,19 @@ use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::http::{HeaderMap, Method, StatusCode};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use nomadd_model::Text;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 use crate::failure::Failure;
 
 /// The largest body of an ordinary request, in bytes.
 const MAX_BODY: usize = 16 << 20;
+/// A body up to this size is read without further ado, in bytes.
+const SMALL_BODY: usize = 1 << 20;
+/// How many larger bodies are read at the same time.
+static LARGE_BODIES: Semaphore = Semaphore::const_new(4);
 /// The largest snapshot that may be restored, in bytes.
 pub const MAX_SNAPSHOT: usize = 2 << 30;
 /// How long a client may take to send a body.
@@ -127,18 +132,12 @@ impl Call {
     }
     async fn limited(&mut self, most: usize) -> Result<Bytes, Failure> {
         let body = self.take_body();
-        let read = tokio::time::timeout(BODY_TIME, Limited::new(body, most).collect()).await;
-        match read {
-            Err(_) => Err(Failure::new(
+        tokio::time::timeout(BODY_TIME, collect(body, most)).await.unwrap_or_else(|_| {
+            Err(Failure::new(
                 StatusCode::REQUEST_TIMEOUT,
                 format!("the request's body did not arrive within {} s", BODY_TIME.as_secs()),
-            )),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-                Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the request's body has more than {most} bytes")))
-            }
-            Ok(Err(error)) => Err(Failure::bad_request(format!("the request's body broke off: {error}"))),
-            Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        }
+            ))
+        })
     }
     /// Reads the body as JSON.
     pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
@@ -153,6 +152,43 @@ impl Call {
         let bytes = self.bytes().await?;
         if bytes.is_empty() { Ok(T::default()) } else { decode(&bytes) }
     }
+}
+
+/// Collects a body. Ordinary ones are small; large ones wait for each other, so that many at once fit into memory.
+async fn collect(mut body: Body, most: usize) -> Result<Bytes, Failure> {
+    let too_large =
+        || Failure::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the request's body has more than {most} bytes"));
+    let (mut first, mut rest, mut turn) = (Bytes::new(), Vec::new(), None);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Failure::bad_request(format!("the request's body broke off: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let length = first.len() + rest.len() + data.len();
+        if length > most {
+            drop((first, rest, turn));
+            // Read on for a while: who is still sending does not look for the answer.
+            let mut left = 4 * most;
+            while let Some(Ok(frame)) = body.frame().await {
+                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                if left == 0 {
+                    break;
+                }
+            }
+            return Err(too_large());
+        }
+        if length > SMALL_BODY && turn.is_none() {
+            turn = LARGE_BODIES.acquire().await.ok();
+        }
+        // Most bodies come in one piece, which needs no copy.
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&std::mem::take(&mut first));
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { Bytes::from(rest) })
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {

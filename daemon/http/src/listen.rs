@@ -121,7 +121,6 @@ async fn connection(socket: TcpStream, app: App, always: Arc<Vec<(HeaderName, He
         .header_read_timeout(HEAD_TIME)
         .max_headers(128)
         .max_buf_size(MAX_HEAD)
-        .pipeline_flush(true)
         .title_case_headers(true)
         .serve_connection(TokioIo::new(socket), service)
         .with_upgrades()

@@ -134,7 +134,7 @@ func TestCommandsRunBesideATask(t *testing.T) {
 	hold(t, err != nil || code != 0, "a command that is not there succeeded")
 	var sink bytes.Buffer
 	_, err = client.Allocations().Exec(context.Background(), allocation, "nobody", false, []string{"/bin/true"}, strings.NewReader(""), &sink, &sink, nil, nil)
-	refused(t, err, "nobody")
+	refused(t, err, "task not found")
 }
 
 func TestFilesAndLogs(t *testing.T) {

@@ -4,7 +4,7 @@ use nomadd_model::AllocationId;
 use nomadd_server::allocations::{self, ShutdownDelay};
 use nomadd_state::{Table, WatchKey};
 
-use crate::answer::{self, Answered};
+use crate::answer::{self, Answered, Meta};
 use crate::app::App;
 use crate::blocking;
 use crate::call::Call;
@@ -80,8 +80,8 @@ pub async fn stop(app: &App, call: Call, id: &str) -> Answered {
 
 /// `GET /v1/allocation/ID/services`: nothing is registered yet, and the registration's warnings said so.
 pub async fn services(app: &App, call: Call, id: &str) -> Answered {
-    must_exist(app, &call, id)?;
-    answer::json(&call, &Vec::<()>::new())
+    let meta = must_exist(app, &call, id)?;
+    answer::read(&call, &meta, &Vec::<()>::new())
 }
 
 /// `GET /v1/client/allocation/ID/checks`: no checks run yet, and the registration's warnings said so.
@@ -90,12 +90,15 @@ pub async fn checks(app: &App, call: Call, id: &str) -> Answered {
     answer::json(&call, &serde_json::json!({}))
 }
 
-fn must_exist(app: &App, call: &Call, id: &str) -> Result<(), Failure> {
+fn must_exist(app: &App, call: &Call, id: &str) -> Result<Meta, Failure> {
     call.must_get()?;
+    app.caller(call)?.resolve()?;
     let id: AllocationId = identify::whole(id, "alloc")?;
-    match app.server()?.state().allocation(id) {
-        Some(_) => Ok(()),
-        None => Err(Failure::not_found("alloc not found")),
-    }
+    let server = app.server()?;
+    let state = server.state();
+    let found = state.allocation(id);
+    let index = found.map_or_else(|| state.table_index(Table::Allocations), |allocation| allocation.modify_index);
+    let meta = Meta { index, known_leader: nomadd_server::status::has_leader(server), next_token: None };
+    if found.is_some() { Ok(meta) } else { Err(Failure::not_found("alloc not found").of(&meta)) }
 }
 

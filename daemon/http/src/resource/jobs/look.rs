@@ -6,7 +6,7 @@ use nomadd_model::{Deployment, Evaluation, Job, JobVersionsResponse, Text, diff}
 use nomadd_state::{JobKey, Table, WatchKey};
 use serde_json::json;
 
-use crate::answer::{self, Answered};
+use crate::answer::{self, Answered, Meta};
 use crate::app::App;
 use crate::blocking;
 use crate::call::Call;
@@ -125,7 +125,7 @@ pub async fn versions(app: &App, call: Call, id: &str) -> Answered {
     })
     .await?;
     if found.is_empty() {
-        return Err(Failure::not_found("job versions not found"));
+        return Err(Failure::not_found("job versions not found").of(&meta));
     }
     let base = match (&tag, against) {
         (tag, _) if !tag.is_empty() => {
@@ -173,22 +173,25 @@ pub async fn submission(app: &App, call: Call, id: &str) -> Answered {
 
 /// `GET /v1/job/ID/services`: nothing is registered yet, and the registration's warnings said so.
 pub async fn services(app: &App, call: Call, id: &str) -> Answered {
-    must_exist(app, &call, id)?;
-    answer::json(&call, &Vec::<()>::new())
+    let meta = must_exist(app, &call, id)?;
+    answer::read(&call, &meta, &Vec::<()>::new())
 }
 
 /// `GET /v1/job/ID/actions`: a job with actions is refused at registration, so there are none.
 pub async fn actions(app: &App, call: Call, id: &str) -> Answered {
-    must_exist(app, &call, id)?;
-    answer::json(&call, &Vec::<()>::new())
+    let meta = must_exist(app, &call, id)?;
+    answer::read(&call, &meta, &Vec::<()>::new())
 }
 
-fn must_exist(app: &App, call: &Call, id: &str) -> Result<(), Failure> {
+fn must_exist(app: &App, call: &Call, id: &str) -> Result<Meta, Failure> {
     call.must_get()?;
-    match app.server()?.state().job(&call.namespace(), id) {
-        Some(_) => Ok(()),
-        None => Err(Failure::not_found("job not found")),
-    }
+    app.caller(call)?.resolve()?;
+    let server = app.server()?;
+    let state = server.state();
+    let found = state.job(&call.namespace(), id);
+    let index = found.map_or_else(|| state.table_index(Table::Jobs), |job| job.modify_index);
+    let meta = Meta { index, known_leader: nomadd_server::status::has_leader(server), next_token: None };
+    if found.is_some() { Ok(meta) } else { Err(Failure::not_found("job not found").of(&meta)) }
 }
 
 /// `GET /v1/why/job/ID`: nomadd's own; why a job is not placed or not running, and what would help.
