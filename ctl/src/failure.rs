@@ -19,10 +19,6 @@ impl Failure {
     pub fn new(message: impl Into<String>) -> Self {
         Self { code: 1, message: message.into() }
     }
-    /// A failure with another exit code.
-    pub fn with_code(code: u8, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
-    }
     /// A failed request: `Error doing x: Unexpected response code: 500 (…)`.
     pub fn request(doing: &str, error: &ApiError) -> Self {
         let hint = match error {
