@@ -8,8 +8,11 @@ use nomadd_api::{Client, Request};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::ctl::{Finished, ctl};
+use crate::ctl::{Finished, Following, ctl};
 use crate::wait::until;
+
+/// The configuration of an agent with its state on disk.
+pub const DURABLE: &str = "server {\n  enabled = true\n}\nclient {\n  enabled = true\n  network_interface = \"lo\"\n}\nplugin \"raw_exec\" {\n  config {\n    enabled = true\n  }\n}\nbind_addr = \"127.0.0.1\"\n";
 
 /// A running agent; it is killed, and its tasks with it, when this is dropped.
 pub struct Agent {
@@ -49,32 +52,37 @@ impl Agent {
 
     /// An agent with its state on disk, so that it can be killed and started again.
     pub async fn durable() -> Self {
-        let agent = Self::start(
-            &[],
-            "server {\n  enabled = true\n}\nclient {\n  enabled = true\n  network_interface = \"lo\"\n}\nplugin \"raw_exec\" {\n  config {\n    enabled = true\n  }\n}\nbind_addr = \"127.0.0.1\"\n",
-        )
-        .await;
+        let agent = Self::start(&[], DURABLE).await;
         agent.node_ready().await;
         agent
     }
 
     /// Starts an agent with flags and configuration; returns when its API answers.
     pub async fn start(flags: &[&str], configuration: &str) -> Self {
+        let mut agent = Self::prepare(flags, configuration);
+        agent.restart().await;
+        agent
+    }
+
+    /// Folder, ports and configuration of an agent that does not run yet.
+    pub fn prepare(flags: &[&str], configuration: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("nomadd-test-").tempdir().expect("a temporary folder");
         let port = free_port();
-        let data = if flags.contains(&"-dev") { String::new() } else { format!("data_dir = \"{}\"\n", folder.path().join("data").display()) };
+        let data = if flags.contains(&"-dev") {
+            String::new()
+        } else {
+            format!("data_dir = \"{}\"\n", folder.path().join("data").display())
+        };
         let text = format!("{data}ports {{\n  http = {port}\n  rpc = {}\n}}\n{configuration}", free_port());
         let file = folder.path().join("agent.hcl");
         std::fs::write(&file, text).expect("the configuration is written");
         let mut arguments = vec!["agent".to_owned(), format!("-config={}", file.display())];
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        let mut agent = Self { child: None, port, folder, arguments };
-        agent.restart().await;
-        agent
+        Self { child: None, port, folder, arguments }
     }
 
-    /// Starts the process (again) and waits for its API.
-    pub async fn restart(&mut self) {
+    /// Starts the process (again), and waits for nothing.
+    pub fn spawn(&mut self) {
         let log = std::fs::File::options().create(true).append(true).open(self.log_path()).expect("the log opens");
         let child = Command::new(binary("nomadd"))
             .args(&self.arguments)
@@ -84,6 +92,11 @@ impl Agent {
             .spawn()
             .expect("nomadd starts");
         self.child = Some(child);
+    }
+
+    /// Starts the process (again) and waits for its API.
+    pub async fn restart(&mut self) {
+        self.spawn();
         until("the API answers", || async {
             let asked = self.api().call::<Value>(Request::get("/v1/agent/self")).await;
             asked.map_err(|error| format!("{error}; log: {}", self.log()))
@@ -97,6 +110,34 @@ impl Agent {
             child.kill().expect("it is ours to kill");
             child.wait().expect("it is reaped");
         }
+    }
+
+    /// Starts nomadctl against it and lets it run; its output goes to files of this name (`.out`, `.err`) in the agent's folder.
+    pub fn follow(&self, name: &str, arguments: &[&str]) -> Following {
+        Following::start(&self.address(), arguments, self.path(), name)
+    }
+    /// The value that the API answers to a GET.
+    pub async fn get(&self, path: &str) -> Value {
+        let asked = self.api().call::<Value>(Request::get(path)).await;
+        asked.unwrap_or_else(|error| panic!("GET {path}: {error}; log: {}", self.log())).value
+    }
+    /// The allocations of a job with all that the API tells about each.
+    pub async fn allocations(&self, job: &str) -> Vec<Value> {
+        let listed = self.get(&format!("/v1/job/{job}/allocations")).await;
+        let ids = listed.as_array().into_iter().flatten().filter_map(|stub| stub["ID"].as_str());
+        let mut all = Vec::new();
+        for id in ids {
+            all.push(self.get(&format!("/v1/allocation/{id}")).await);
+        }
+        all
+    }
+    /// Waits until `look` accepts the job's allocations, and returns them.
+    pub async fn allocations_until(&self, job: &str, what: &str, look: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        until(what, || async {
+            let all = self.allocations(job).await;
+            if look(&all) { Ok(all) } else { Err(serde_json::to_string(&all).unwrap_or_default()) }
+        })
+        .await
     }
 
     /// The id of the process.
@@ -136,7 +177,8 @@ impl Agent {
     /// Waits until the node takes allocations.
     pub async fn node_ready(&self) {
         until("the node is ready", || async {
-            let nodes = self.api().call::<Value>(Request::get("/v1/nodes")).await.map_err(|error| error.to_string())?.value;
+            let nodes =
+                self.api().call::<Value>(Request::get("/v1/nodes")).await.map_err(|error| error.to_string())?.value;
             if nodes[0]["Status"] == "ready" { Ok(()) } else { Err(format!("{nodes}; log: {}", self.log())) }
         })
         .await;
@@ -149,6 +191,10 @@ impl Drop for Agent {
         if let Some(child) = &mut self.child {
             let _gone = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
             let _ended = child.wait();
+        }
+        // Tasks of a durable agent go on by themselves: end those whose allocation is in this folder.
+        for pid in crate::process::with_environment(&self.folder.path().display().to_string()) {
+            let _gone = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
         }
     }
 }

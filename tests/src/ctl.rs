@@ -1,11 +1,12 @@
 //! Runs nomadctl as people do.
 
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
 
 use tokio::io::AsyncWriteExt as _;
 
 use crate::agent::binary;
+use crate::wait::until;
 
 /// A finished command.
 #[derive(Clone, Debug)]
@@ -28,7 +29,13 @@ impl Finished {
     /// Panics unless it ended with this code.
     #[track_caller]
     pub fn code(self, code: i32) -> Self {
-        assert!(self.code == code, "exit code {}, not {code}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.out, self.err);
+        assert!(
+            self.code == code,
+            "exit code {}, not {code}\n--- stdout\n{}\n--- stderr\n{}",
+            self.code,
+            self.out,
+            self.err
+        );
         self
     }
 }
@@ -63,4 +70,85 @@ pub async fn with_input(address: &str, arguments: &[&str], folder: &Path, input:
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// A command that runs on while the test does other things; killed when dropped.
+pub struct Following {
+    child: Child,
+    out: PathBuf,
+}
+
+impl Following {
+    pub(crate) fn start(address: &str, arguments: &[&str], folder: &Path, name: &str) -> Self {
+        let out = folder.join(format!("{name}.out"));
+        let file = |path: &Path| std::fs::File::create(path).expect("a file for its output");
+        let child = std::process::Command::new(binary("nomadctl"))
+            .args(arguments)
+            .env("NOMAD_ADDR", address)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(file(&out))
+            .stderr(file(&folder.join(format!("{name}.err"))))
+            .spawn()
+            .expect("nomadctl starts");
+        Self { child, out }
+    }
+    /// What it printed so far.
+    pub fn printed(&self) -> String {
+        std::fs::read_to_string(&self.out).unwrap_or_default()
+    }
+    /// Waits until it has printed a text.
+    pub async fn prints(&self, text: &str) {
+        until(&format!("{text:?} is printed"), || async {
+            let printed = self.printed();
+            if printed.contains(text) { Ok(()) } else { Err(printed) }
+        })
+        .await;
+    }
+    /// Ctrl-C.
+    pub fn interrupt(&self) {
+        let sent = std::process::Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+    /// Waits for its end.
+    pub async fn ends(&mut self) -> ExitStatus {
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+/// The rows of a table as Nomad prints them: columns are separated by two spaces or more; the header is the line that begins with `head`.
+#[track_caller]
+pub fn table(text: &str, head: &str) -> Vec<std::collections::BTreeMap<String, String>> {
+    let mut lines = text.lines().skip_while(|line| !line.starts_with(head));
+    let header = lines.next().unwrap_or_else(|| panic!("no table that begins with {head:?} in:\n{text}"));
+    let mut starts: Vec<usize> = vec![0];
+    starts.extend(header.match_indices("  ").map(|(at, _)| at + 2).filter(|at| !header[*at..].starts_with(' ')));
+    let cell = |line: &str, column: usize| {
+        let end = starts.get(column + 1).copied().unwrap_or(usize::MAX);
+        line.chars().skip(starts[column]).take(end - starts[column]).collect::<String>().trim().to_owned()
+    };
+    let row = |line: &str| (0..starts.len()).map(|column| (cell(header, column), cell(line, column))).collect();
+    lines.take_while(|line| !line.trim().is_empty()).map(row).collect()
+}
+
+/// The value behind `key = `, or `key: `, in a text.
+#[track_caller]
+pub fn value(text: &str, key: &str) -> String {
+    let found = text.lines().find_map(|line| {
+        let rest = line.trim().strip_prefix(key)?.trim_start();
+        rest.strip_prefix('=').or_else(|| rest.strip_prefix(':')).map(|value| value.trim().to_owned())
+    });
+    found.unwrap_or_else(|| panic!("no {key:?} in:\n{text}"))
 }

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod ctl;
+pub mod process;
 pub mod wait;
 
 pub use agent::Agent;

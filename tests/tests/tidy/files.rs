@@ -30,10 +30,8 @@ fn sources() -> Vec<PathBuf> {
 
 #[test]
 fn every_file_says_what_it_is_for() {
-    let without: Vec<_> = sources()
-        .into_iter()
-        .filter(|path| !std::fs::read_to_string(path).unwrap().starts_with("//!"))
-        .collect();
+    let without: Vec<_> =
+        sources().into_iter().filter(|path| !std::fs::read_to_string(path).unwrap().starts_with("//!")).collect();
     assert!(without.is_empty(), "these files do not begin with //!: {without:#?}");
 }
 
