@@ -34,7 +34,7 @@ pub use config::{Config, Limits};
 pub use disk::Durability;
 pub use error::{Leader, OpenError, ProposeError, SnapshotError};
 pub use handle::{Committed, Leadership, Raft, Recovered, Role, Stats};
-pub use log::LogError;
+pub use log::{Checked, LogError, check_segment};
 pub use machine::Happened;
 pub use membership::{Configuration, Member, Server, ServerId};
 pub use space::Size;

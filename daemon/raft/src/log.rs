@@ -4,6 +4,7 @@
 //! timer, the batch is what came while the last one was synced). After the first failure nothing is written any more: the
 //! room opens the log again from the disk (`room.rs`). `log/store.rs` is openraft's side, `log/segments.rs` the files.
 
+mod check;
 pub(crate) mod record;
 pub(crate) mod segments;
 mod store;
@@ -22,6 +23,7 @@ use crate::disk::Disk;
 use crate::frame;
 use crate::machine::Published;
 use crate::types::{Entry, LogId, StoredMembership, Types, Vote};
+pub use check::{Checked, check_segment};
 use record::StoredEntry;
 pub use segments::LogError;
 use segments::{Change, Found, Position, Readable, Segments};

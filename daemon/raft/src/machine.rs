@@ -219,7 +219,8 @@ pub(crate) fn encode(now: Time, command: &Command) -> Result<Vec<u8>, rmp_serde:
     Ok(stored)
 }
 
-fn read(proposal: &Proposal) -> Result<(Time, Command), String> {
+/// A command from its stored form; why not, in words.
+pub(crate) fn read(proposal: &Proposal) -> Result<(Time, Command), String> {
     if let Some(fresh) = proposal.take() {
         return Ok(fresh);
     }

@@ -102,10 +102,10 @@ pub(crate) struct Found {
 
 impl Found {
     pub(crate) fn first_index(&self) -> u64 {
-        self.previous.map_or(0, |id| id.index + 1)
+        self.previous.map_or(0, |id| id.index.saturating_add(1))
     }
     fn next_index(&self) -> u64 {
-        self.first_index() + self.positions.len() as u64
+        self.first_index().saturating_add(self.positions.len() as u64)
     }
     pub(crate) fn last(&self) -> Option<LogId> {
         match self.positions.back() {
@@ -199,54 +199,11 @@ impl Segments {
             offset: offset as u64,
             reason: reason.to_owned(),
         };
-        let header = Header::decode(&bytes).ok_or_else(|| damaged(0, "its header is not that of a log segment"))?;
-        if header.number != number {
-            return Err(damaged(0, "it is the file of another segment"));
-        }
-        let previous = header.previous.map(|(index, term)| log_id(term, index));
-        if self.segments.is_empty() {
-            self.next_batch = header.first_batch;
-            found.previous = previous;
-        } else if header.first_batch != self.next_batch {
-            return Err(damaged(0, "the segment before it lacks its end"));
-        } else if previous != found.last() {
-            if previous <= found.last() {
-                return Err(damaged(0, "it does not follow the segment before it"));
-            }
-            // A snapshot took the place of all that was before.
-            found.previous = previous;
-            found.positions.clear();
-            found.memberships.clear();
-        }
-        let mut segment = Segment { number, path: path.clone(), file, salt: header.salt, last: None };
-        let mut at = HEADER;
-        while let Some(whole) = frame::batch(&bytes, at, header.salt) {
-            if whole.number != self.next_batch {
-                return Err(damaged(at, "a write before this one is missing"));
-            }
-            for record in &whole.records {
-                let body = record.body(&bytes);
-                let position = (number, record.at.start);
-                replay(record.kind, body, position, record.at.len(), found)
-                    .map_err(|reason| damaged(record.at.start, &reason))?;
-            }
-            if let Some(last) = found.last() {
-                segment.last = segment.last.max(Some(last.index));
-            }
-            self.next_batch += 1;
-            at = whole.end;
-        }
-        let rest = &bytes[at..];
-        let torn = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        if torn > 0 {
-            if !newest {
-                return Err(damaged(at, "a write in the middle of the log is not whole"));
-            }
-            if let Some(later) = frame::batch_after(&bytes[..at + torn], at + 1, header.salt) {
-                return Err(damaged(at, &format!("a write is not whole, and a later one at byte {later} is")));
-            }
-            found.torn = torn as u64;
-        }
+        let place = Place { number, first: self.segments.is_empty(), newest, next_batch: self.next_batch };
+        let Taken { header, end: at, next_batch, last } =
+            take(&bytes, &place, found).map_err(|(offset, reason)| damaged(offset, &reason))?;
+        self.next_batch = next_batch;
+        let mut segment = Segment { number, path: path.clone(), file, salt: header.salt, last };
         if newest {
             self.salt = header.salt;
             self.end = at as u64;
@@ -417,6 +374,84 @@ pub(crate) enum Change {
         stay: u64,
         last: Option<LogId>,
     },
+}
+
+/// Where a segment stands among the others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// The number that its file's name has.
+    pub(crate) number: u64,
+    /// Whether none comes before it.
+    pub(crate) first: bool,
+    /// Whether none comes after it: then its end may be torn.
+    pub(crate) newest: bool,
+    /// The batch that comes next, unless it is the first segment.
+    pub(crate) next_batch: u64,
+}
+
+/// What the bytes of a segment turned out to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    pub(crate) header: Header,
+    /// Where the last whole batch ends.
+    pub(crate) end: usize,
+    pub(crate) next_batch: u64,
+    /// The greatest index in it, entries that were truncated later among them.
+    pub(crate) last: Option<u64>,
+}
+
+/// Takes the bytes of one segment over into `found`; where and why not, in words. Touches no file.
+pub(crate) fn take(bytes: &[u8], place: &Place, found: &mut Found) -> Result<Taken, (usize, String)> {
+    let damaged = |offset: usize, reason: &str| Err((offset, reason.to_owned()));
+    let Some(header) = Header::decode(bytes) else {
+        return damaged(0, "its header is not that of a log segment");
+    };
+    if header.number != place.number {
+        return damaged(0, "it is the file of another segment");
+    }
+    let previous = header.previous.map(|(index, term)| log_id(term, index));
+    let mut next_batch = place.next_batch;
+    if place.first {
+        next_batch = header.first_batch;
+        found.previous = previous;
+    } else if header.first_batch != next_batch {
+        return damaged(0, "the segment before it lacks its end");
+    } else if previous != found.last() {
+        if previous <= found.last() {
+            return damaged(0, "it does not follow the segment before it");
+        }
+        // A snapshot took the place of all that was before.
+        found.previous = previous;
+        found.positions.clear();
+        found.memberships.clear();
+    }
+    let mut greatest = None;
+    let mut at = HEADER;
+    while let Some(whole) = frame::batch(bytes, at, header.salt) {
+        if whole.number != next_batch {
+            return damaged(at, "a write before this one is missing");
+        }
+        for record in &whole.records {
+            let body = record.body(bytes);
+            let position = (place.number, record.at.start);
+            replay(record.kind, body, position, record.at.len(), found).map_err(|reason| (record.at.start, reason))?;
+        }
+        greatest = greatest.max(found.last().map(|last| last.index));
+        next_batch = next_batch.saturating_add(1);
+        at = whole.end;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    let torn = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    if torn > 0 {
+        if !place.newest {
+            return damaged(at, "a write in the middle of the log is not whole");
+        }
+        if let Some(later) = frame::batch_after(&bytes[..at + torn], at + 1, header.salt) {
+            return damaged(at, &format!("a write is not whole, and a later one at byte {later} is"));
+        }
+        found.torn = torn as u64;
+    }
+    Ok(Taken { header, end: at, next_batch, last: greatest })
 }
 
 /// Takes one record of the file over into `found`; why not, in words.

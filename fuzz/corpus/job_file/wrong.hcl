@@ -1,0 +1,4 @@
+job "broken" {
+  groop "g" {
+    count = "many"
+    task "t" { driver = nope( }
