@@ -3,6 +3,7 @@
 //! Every command has `Args` (what clap reads) and `run` (what it does); groups only pass on.
 
 pub mod agent;
+pub mod agent_info;
 pub mod alloc;
 pub mod arguments;
 pub mod completions;
@@ -12,11 +13,15 @@ pub mod eval;
 pub mod find;
 pub mod job;
 pub mod man;
+pub mod monitor;
 pub mod namespace;
 pub mod node;
 pub mod old;
+pub mod operator;
 pub mod server;
 pub mod status;
+pub mod system;
+pub mod ui;
 pub mod version;
 
 use clap::Subcommand;
@@ -30,6 +35,8 @@ pub enum Command {
     /// Run, change, look at and stop jobs
     #[command(subcommand)]
     Job(job::Job),
+    /// Show what the agent counts and knows of itself
+    AgentInfo(agent_info::Args),
     /// Look at allocations and into them
     #[command(subcommand)]
     Alloc(alloc::Alloc),
@@ -39,17 +46,27 @@ pub enum Command {
     /// Look at evaluations
     #[command(subcommand)]
     Eval(eval::Eval),
+    /// Show the agent's log as it is written
+    Monitor(monitor::Args),
     /// Look at namespaces
     #[command(subcommand)]
     Namespace(namespace::Namespace),
     /// Look at nodes and change them
     #[command(subcommand)]
     Node(node::Node),
+    /// Run the cluster: raft, scheduler, snapshots, keys, any API call
+    #[command(subcommand)]
+    Operator(operator::Operator),
     /// Look at servers and change them
     #[command(subcommand)]
     Server(server::Server),
     /// Show all jobs, or whatever an id means
     Status(status::Args),
+    /// Collect garbage and count anew
+    #[command(subcommand)]
+    System(system::System),
+    /// Print the address of the web UI
+    Ui(ui::Args),
     /// Print the versions of this program and of Nomad's interface
     Version(version::Args),
     /// Write shell completions to standard output
@@ -69,13 +86,18 @@ impl Command {
     pub async fn run(self, context: Context) -> Outcome {
         match self {
             Self::Job(command) => command.run(context).await,
+            Self::AgentInfo(args) => agent_info::run(args, context).await,
             Self::Alloc(command) => command.run(context).await,
             Self::Deployment(command) => command.run(context).await,
             Self::Eval(command) => command.run(context).await,
+            Self::Monitor(args) => monitor::run(args, context).await,
             Self::Namespace(command) => command.run(context).await,
             Self::Node(command) => command.run(context).await,
+            Self::Operator(command) => command.run(context).await,
             Self::Server(command) => command.run(context).await,
             Self::Status(args) => status::run(args, context).await,
+            Self::System(command) => command.run(context).await,
+            Self::Ui(args) => ui::run(args, context).await,
             Self::Version(args) => version::run(args, context).await,
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),

@@ -27,7 +27,8 @@ pub enum Namespace {
 #[derive(Debug, clap::Args)]
 pub struct One {
     /// The namespace's name or the beginning of it
-    namespace: Vec<String>,
+    #[arg(value_name = "NAMESPACE")]
+    name: Vec<String>,
     #[command(flatten)]
     output: Output,
 }
@@ -46,7 +47,7 @@ impl Namespace {
             Self::Inspect(args) => inspect(args, &context).await,
             Self::List(args) => list(args, &context).await,
             Self::Status(args) => {
-                let name = arguments::one(&args.namespace, "<namespace>", "namespace status")?;
+                let name = arguments::one(&args.name, "<namespace>", "namespace status")?;
                 status_of(name, args.output, &context).await
             }
         }
@@ -79,7 +80,7 @@ pub async fn status_of(prefix: &str, output: Output, context: &Context) -> Outco
 }
 
 async fn inspect(args: One, context: &Context) -> Outcome {
-    let prefix = arguments::one(&args.namespace, "<namespace>", "namespace inspect")?;
+    let prefix = arguments::one(&args.name, "<namespace>", "namespace inspect")?;
     let value = find(prefix, context).await?;
     let output = if args.output.is_raw() { args.output } else { Output { json: true, ..args.output } };
     print!("{}", output.render(&value)?.unwrap_or_default());

@@ -73,7 +73,8 @@ pub async fn run(args: Args, context: Context) -> Outcome {
             ApiError::Status { status: 1000.., body } => body.clone(),
             other => chain(other),
         };
-        Failure::new(format!("failed to exec into task: {text}"))
+        let why = text.strip_prefix("failed to exec into task: ").unwrap_or(&text);
+        Failure::new(format!("failed to exec into task: {why}"))
     };
     let words = serde_json::to_string(command).map_err(|error| Failure::new(error.to_string()))?;
     let request = Request::get(format!("/v1/client/allocation/{}/exec", chosen.id))

@@ -106,7 +106,8 @@ fn curl(method: &str, path: &str, args: &Args, context: &Context) -> String {
         words.extend(["-H".to_owned(), "\"X-Nomad-Token: ${NOMAD_TOKEN}\"".to_owned()]);
     }
     let mut url = format!("{}{path}", context.client.address);
-    let pairs = [("filter", &args.filter), ("namespace", &context.client.namespace), ("region", &context.client.region)];
+    let pairs =
+        [("filter", &args.filter), ("namespace", &context.client.namespace), ("region", &context.client.region)];
     for (name, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
         let separator = if url.contains('?') { '&' } else { '?' };
         url.push_str(&format!("{separator}{name}={}", nomadd_api::segment(value)));

@@ -14,9 +14,9 @@ pub struct Args {
     /// Indent the JSON
     #[arg(long)]
     pretty: bool,
-    /// In this form: prometheus
-    #[arg(long, value_name = "FORMAT", default_value = "", hide_default_value = true)]
-    format: String,
+    /// In the form that Prometheus reads
+    #[arg(long)]
+    prometheus: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -30,7 +30,7 @@ pub async fn run(args: Args, context: Context) -> Outcome {
         return Ok(0);
     }
     let request = Request::get("/v1/metrics")
-        .query("format", &args.format)
+        .query("format", if args.prometheus { "prometheus" } else { "" })
         .query("pretty", if args.pretty { "true" } else { "" });
     let answer = context.client.bytes(request).await.map_err(failed)?.value;
     if stream::put(To::Stdout, &answer) && !answer.ends_with(b"\n") {

@@ -54,8 +54,7 @@ impl Raft {
 
 async fn list(args: List, context: &Context) -> Outcome {
     let failed = |error: ApiError| Failure::new(format!("Failed to retrieve raft configuration: {}", chain(&error)));
-    let request =
-        Request::get("/v1/operator/raft/configuration").query("stale", if args.stale { "true" } else { "" });
+    let request = Request::get("/v1/operator/raft/configuration").query("stale", if args.stale { "true" } else { "" });
     let value = context.client.call::<serde_json::Value>(request).await.map_err(failed)?.value;
     if let Some(text) = args.output.render(&value)? {
         print!("{text}");

@@ -148,10 +148,7 @@ mod tests {
         let config = SchedulerConfiguration {
             scheduler_algorithm: "binpack".into(),
             modify_index: 5,
-            preemption_config: nomadd_model::PreemptionConfig {
-                system_scheduler_enabled: true,
-                ..Default::default()
-            },
+            preemption_config: nomadd_model::PreemptionConfig { system_scheduler_enabled: true, ..Default::default() },
             ..SchedulerConfiguration::default()
         };
         let expected = "\
