@@ -71,21 +71,32 @@ pub struct App {
 impl App {
     /// The server half; an agent without one says so.
     pub fn server(&self) -> Result<&Server, Failure> {
-        self.server.as_ref().ok_or_else(|| Failure::new(axum::http::StatusCode::NOT_IMPLEMENTED, "this agent is no server"))
+        self.server
+            .as_ref()
+            .ok_or_else(|| Failure::new(axum::http::StatusCode::NOT_IMPLEMENTED, "this agent is no server"))
     }
     /// The client half; an agent without one says so.
     pub fn client(&self) -> Result<&Client, Failure> {
-        self.client.as_ref().ok_or_else(|| Failure::new(axum::http::StatusCode::NOT_IMPLEMENTED, "this agent is no client"))
+        self.client
+            .as_ref()
+            .ok_or_else(|| Failure::new(axum::http::StatusCode::NOT_IMPLEMENTED, "this agent is no client"))
     }
     /// Refuses a region that is not ours.
     pub fn check_region(&self, region: &str) -> Result<(), Failure> {
-        if region.is_empty() || region == self.info.region { Ok(()) } else { Err(Failure::internal("No path to region")) }
+        if region.is_empty() || region == self.info.region {
+            Ok(())
+        } else {
+            Err(Failure::internal("No path to region"))
+        }
     }
     /// Who calls. Until ACLs come every caller manages; the token is carried so that nothing changes then.
     pub fn caller(&self, call: &Call) -> Result<Caller, Failure> {
         self.check_region(call.text("region"))?;
         let bearer = call.headers.get("Authorization").and_then(|value| value.to_str().ok()).and_then(|value| {
-            value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim())
+            value
+                .split_once(' ')
+                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+                .map(|(_, token)| token.trim())
         });
         let token = call.headers.get("X-Nomad-Token").and_then(|value| value.to_str().ok()).or(bearer);
         Ok(Caller::with_token(token.unwrap_or_default()))

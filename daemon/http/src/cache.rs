@@ -19,10 +19,10 @@ pub struct Cache(Mutex<BTreeMap<String, (u64, Bytes)>>);
 impl Cache {
     /// The answer to `key` as of `index`; made by `make` when it is not there.
     pub fn get<E>(&self, key: &str, index: u64, make: impl FnOnce() -> Result<Vec<u8>, E>) -> Result<Bytes, E> {
-        if let Some((of, bytes)) = self.lock().get(key) {
-            if *of == index {
-                return Ok(bytes.clone());
-            }
+        if let Some((of, bytes)) = self.lock().get(key)
+            && *of == index
+        {
+            return Ok(bytes.clone());
         }
         let bytes = Bytes::from(make()?);
         if bytes.len() <= LARGEST && key.len() <= 512 {

@@ -8,6 +8,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::http::{HeaderMap, Method, StatusCode};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 use nomadd_model::Text;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
@@ -24,6 +25,8 @@ static LARGE_BODIES: Semaphore = Semaphore::const_new(4);
 pub const MAX_SNAPSHOT: usize = 2 << 30;
 /// How long a client may take to send a body.
 const BODY_TIME: Duration = Duration::from_secs(60);
+/// How long the rest of a refused body is read.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// The longest and the ordinary wait of a blocking query.
 const MAX_WAIT: Duration = Duration::from_secs(300);
 /// More parameters than anybody needs.
@@ -116,7 +119,8 @@ impl Call {
         match self.text("wait") {
             "" => Ok(MAX_WAIT),
             text => {
-                let span = nomadd_model::Duration::parse(text).map_err(|_| Failure::bad_request("Invalid wait time"))?;
+                let span =
+                    nomadd_model::Duration::parse(text).map_err(|_| Failure::bad_request("Invalid wait time"))?;
                 Ok(if span.0 <= 0 { MAX_WAIT } else { span.to_std().min(MAX_WAIT) })
             }
         }
@@ -158,6 +162,10 @@ impl Call {
 async fn collect(mut body: Body, most: usize) -> Result<Bytes, Failure> {
     let too_large =
         || Failure::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the request's body has more than {most} bytes"));
+    if usize::try_from(body.size_hint().lower()).map_or(true, |told| told > most) {
+        drain(body, most).await;
+        return Err(too_large());
+    }
     let (mut first, mut rest, mut turn) = (Bytes::new(), Vec::new(), None);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Failure::bad_request(format!("the request's body broke off: {error}")))?;
@@ -165,14 +173,7 @@ async fn collect(mut body: Body, most: usize) -> Result<Bytes, Failure> {
         let length = first.len() + rest.len() + data.len();
         if length > most {
             drop((first, rest, turn));
-            // Read on for a while: who is still sending does not look for the answer.
-            let mut left = 4 * most;
-            while let Some(Ok(frame)) = body.frame().await {
-                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-                if left == 0 {
-                    break;
-                }
-            }
+            drain(body, most).await;
             return Err(too_large());
         }
         if length > SMALL_BODY && turn.is_none() {
@@ -191,6 +192,21 @@ async fn collect(mut body: Body, most: usize) -> Result<Bytes, Failure> {
     Ok(if rest.is_empty() { first } else { Bytes::from(rest) })
 }
 
+/// Reads on for a while: who is still sending does not look for the answer.
+async fn drain(mut body: Body, most: usize) {
+    let read = async {
+        let mut left = 4 * most;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whether all came or the time was up, the answer is the same.
+    let _either = tokio::time::timeout(DRAIN_TIME, read).await;
+}
+
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     // serde_json refuses nesting deeper than 128 by itself.
     serde_json::from_slice(bytes).map_err(|error| {
@@ -201,8 +217,13 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
         }
         if text.starts_with("expected value") {
             let line = bytes.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
-            let at = String::from_utf8_lossy(line.get(error.column().saturating_sub(1)..).unwrap_or_default()).chars().next();
-            return Failure::bad_request(format!("invalid character {:?} looking for beginning of value", at.unwrap_or('\n')));
+            let at = String::from_utf8_lossy(line.get(error.column().saturating_sub(1)..).unwrap_or_default())
+                .chars()
+                .next();
+            return Failure::bad_request(format!(
+                "invalid character {:?} looking for beginning of value",
+                at.unwrap_or('\n')
+            ));
         }
         Failure::bad_request(text)
     })

@@ -32,7 +32,9 @@ pub enum FilterError {
     #[error("failed to read filter expression: it has {0} bytes; at most {MAX_LENGTH} are allowed")]
     TooLong(usize),
     /// The object has no such field.
-    #[error("error finding value in datum: /{path} at part {part}: couldn't find key: struct field with name {name:?}{hint}")]
+    #[error(
+        "error finding value in datum: /{path} at part {part}: couldn't find key: struct field with name {name:?}{hint}"
+    )]
     UnknownField {
         /// The whole selector.
         path: String,

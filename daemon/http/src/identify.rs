@@ -8,7 +8,9 @@ use crate::failure::Failure;
 pub fn whole<T: std::str::FromStr<Err = InvalidId>>(text: &str, what: &str) -> Result<T, Failure> {
     match text.parse() {
         Ok(id) if !text.is_empty() => Ok(id),
-        Err(InvalidId::Form(_)) => Err(Failure::internal(format!("{what} lookup failed: invalid UUID {text:?}: it must be hexadecimal"))),
+        Err(InvalidId::Form(_)) => {
+            Err(Failure::internal(format!("{what} lookup failed: invalid UUID {text:?}: it must be hexadecimal")))
+        }
         _ => Err(Failure::internal(format!("{what} lookup failed: index error: UUID must be 36 characters"))),
     }
 }

@@ -98,7 +98,9 @@ pub fn serve(app: App, listener: Listener, limits: Limits) {
 /// The headers that every answer of this agent carries by its configuration.
 fn headers(app: &App) -> Vec<(HeaderName, HeaderValue)> {
     let pairs = app.info.response_headers.iter();
-    pairs.filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::from_str(value).ok()?))).collect()
+    pairs
+        .filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::from_str(value).ok()?)))
+        .collect()
 }
 
 async fn connection(socket: TcpStream, app: App, always: Arc<Vec<(HeaderName, HeaderValue)>>) {
@@ -203,7 +205,11 @@ impl Drop for Open {
 }
 
 /// Every request comes through here.
-async fn answer(app: &App, always: &[(HeaderName, HeaderValue)], request: hyper::Request<hyper::body::Incoming>) -> Response<Body> {
+async fn answer(
+    app: &App,
+    always: &[(HeaderName, HeaderValue)],
+    request: hyper::Request<hyper::body::Incoming>,
+) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
     let upgrade = if parts.headers.contains_key(header::UPGRADE) {
         WebSocketUpgrade::from_request_parts(&mut parts, &()).await.ok()

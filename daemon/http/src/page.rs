@@ -25,15 +25,17 @@ impl Paging {
     pub fn of(call: &Call) -> Result<Self, Failure> {
         let filter = match call.text("filter") {
             "" => None,
-            text => Some(Filter::parse(text).map_err(|error| {
-                Failure::bad_request(format!("failed to create result paginator: {error}"))
-            })?),
+            text => Some(
+                Filter::parse(text)
+                    .map_err(|error| Failure::bad_request(format!("failed to create result paginator: {error}")))?,
+            ),
         };
         let per_page = match call.text("per_page") {
             "" => 0,
-            text => text.parse::<u32>().map_err(|_| {
-                Failure::bad_request("Expect a number for `per_page` query string parameter")
-            })? as usize,
+            text => text
+                .parse::<u32>()
+                .map_err(|_| Failure::bad_request("Expect a number for `per_page` query string parameter"))?
+                as usize,
         };
         let next_token = call.text("next_token").to_owned();
         Ok(Self { filter, per_page, next_token, reverse: call.switch("reverse")? })

@@ -12,8 +12,8 @@ use crate::app::App;
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::resource::{
-    agent, allocations, client, deployments, evaluations, exec, files, jobs, logs, metrics, namespaces, node_pools, nodes,
-    operator, scaling, search, status, system,
+    agent, allocations, client, deployments, evaluations, exec, files, jobs, logs, metrics, namespaces, node_pools,
+    nodes, operator, scaling, search, status, system,
 };
 
 /// An answer on its way.
@@ -66,7 +66,9 @@ pub fn answer<'a>(app: &'a App, path: &'a str, call: Call) -> Pending<'a> {
         ["allocation", id] => later(move || allocations::read(app, call, id)),
         ["allocation", id, "stop"] => later(move || allocations::stop(app, call, id)),
         ["allocation", id, "services"] => later(move || allocations::services(app, call, id)),
-        ["allocation", id, "checks"] | ["client", "allocation", id, "checks"] => later(move || allocations::checks(app, call, id)),
+        ["allocation", id, "checks"] | ["client", "allocation", id, "checks"] => {
+            later(move || allocations::checks(app, call, id))
+        }
 
         ["client", "stats"] => later(move || client::host_stats(app, call)),
         ["client", "gc"] => later(move || client::collect_garbage(app, call)),
@@ -132,9 +134,10 @@ pub fn answer<'a>(app: &'a App, path: &'a str, call: Call) -> Pending<'a> {
         ["quotas"] | ["quota" | "quota-usage", ..] | ["sentinel", ..] | ["recommendations", ..] => {
             ready(Err(Failure::not_implemented("Nomad Enterprise only endpoint")))
         }
-        ["event", "stream"] | ["vars" | "var" | "acl" | "services" | "service" | "volumes" | "volume" | "plugins" | "plugin", ..] => {
-            ready(Err(Failure::not_implemented(format!("/v1/{path} is not there yet: this build has no {}", room(cut[0])))))
-        }
+        ["event", "stream"]
+        | ["vars" | "var" | "acl" | "services" | "service" | "volumes" | "volume" | "plugins" | "plugin", ..] => ready(
+            Err(Failure::not_implemented(format!("/v1/{path} is not there yet: this build has no {}", room(cut[0])))),
+        ),
         _ => ready(Err(Failure::no_path())),
     }
 }
@@ -155,7 +158,8 @@ fn room(first: &str) -> &'static str {
 fn outside(app: &App, path: &str) -> Answered {
     match path {
         "/" => {
-            let mut response = answer::typed("text/html; charset=utf-8", "<a href=\"/ui/\">Temporary Redirect</a>.\n\n");
+            let mut response =
+                answer::typed("text/html; charset=utf-8", "<a href=\"/ui/\">Temporary Redirect</a>.\n\n");
             *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
             response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/ui/"));
             Ok(response)

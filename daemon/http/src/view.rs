@@ -117,7 +117,11 @@ pub fn allocation(state: &State, allocation: &Allocation) -> Result<Value, Failu
 pub fn node_stub(node: &Node, with_resources: bool, with_os: bool) -> NodeListStub {
     let attribute = |name: &str| node.attributes.get(name).map(ToString::to_string).unwrap_or_default();
     let attributes = if with_os {
-        node.attributes.iter().filter(|(name, _)| name.as_str() == "os.name").map(|(k, v)| (k.clone(), v.clone())).collect()
+        node.attributes
+            .iter()
+            .filter(|(name, _)| name.as_str() == "os.name")
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
     } else {
         Default::default()
     };
@@ -198,4 +202,3 @@ pub fn job_status(state: &State, job: &Job) -> Value {
         "Version": job.version,
     })
 }
-

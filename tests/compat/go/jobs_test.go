@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,13 @@ func TestAJobFromItsFirstVersionToItsPurge(t *testing.T) {
 	hold(t, planned.Diff.Type == "Edited" && planned.JobModifyIndex > 0 && planned.Annotations != nil, "plan: %+v", planned)
 	_, _, err = jobs.Register(changed, nil)
 	must(t, err)
+	until(t, "version 1 is deployed", func() error {
+		latest, _, err := jobs.LatestDeployment(id, nil)
+		if err == nil && (latest.JobVersion != 1 || latest.Status != "successful") {
+			err = fmt.Errorf("deployment: %+v", latest)
+		}
+		return err
+	})
 	running(t, client, id, 2)
 
 	versions, diffs, _, err := jobs.Versions(id, true, nil)
@@ -241,7 +249,7 @@ func TestBlockingQueriesWaitAndWake(t *testing.T) {
 	begun := time.Now()
 	_, past, err := jobs.Info("blocked-on", &api.QueryOptions{WaitIndex: 1, WaitTime: 30 * time.Second})
 	must(t, err)
-	hold(t, past.LastIndex == meta.LastIndex && time.Since(begun) < 20*time.Second, "an index in the past waits")
+	hold(t, past.LastIndex >= meta.LastIndex && time.Since(begun) < 20*time.Second, "an index in the past waits")
 	_, same, err := jobs.Summary("blocked-on", &api.QueryOptions{WaitIndex: meta.LastIndex + 1_000_000, WaitTime: 50 * time.Millisecond})
 	must(t, err)
 	hold(t, same.LastIndex > 0, "no index after the time was up")

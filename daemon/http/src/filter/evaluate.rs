@@ -8,9 +8,30 @@ use super::{Expression, FilterError, Test};
 
 /// Fields that are maps with keys of the user's: a missing key is no mistake there.
 const MAPS: &[&str] = &[
-    "Meta", "Attributes", "Links", "Drivers", "TaskStates", "Env", "Labels", "Details", "NodesAvailable", "TaskGroups",
-    "HostVolumes", "HostNetworks", "ClassFiltered", "ConstraintFiltered", "ClassExhausted", "DimensionExhausted", "Summary",
-    "CSIControllerPlugins", "CSINodePlugins", "FailedTGAllocs", "QueuedAllocations", "ClassEligibility", "Tasks", "Config",
+    "Meta",
+    "Attributes",
+    "Links",
+    "Drivers",
+    "TaskStates",
+    "Env",
+    "Labels",
+    "Details",
+    "NodesAvailable",
+    "TaskGroups",
+    "HostVolumes",
+    "HostNetworks",
+    "ClassFiltered",
+    "ConstraintFiltered",
+    "ClassExhausted",
+    "DimensionExhausted",
+    "Summary",
+    "CSIControllerPlugins",
+    "CSINodePlugins",
+    "FailedTGAllocs",
+    "QueuedAllocations",
+    "ClassEligibility",
+    "Tasks",
+    "Config",
 ];
 
 /// Names that `any` and `all` bind, innermost last.
@@ -25,8 +46,12 @@ pub(super) fn expression(parsed: &Expression, object: &Value, bound: &Bound<'_>)
         Expression::Each { all, selector, names, inner } => {
             let found = find(selector, object, bound)?;
             let pairs: Vec<(Value, &Value)> = match found {
-                Some(Value::Array(items)) => items.iter().enumerate().map(|(at, item)| (Value::from(at), item)).collect(),
-                Some(Value::Object(fields)) => fields.iter().map(|(key, item)| (Value::from(key.as_str()), item)).collect(),
+                Some(Value::Array(items)) => {
+                    items.iter().enumerate().map(|(at, item)| (Value::from(at), item)).collect()
+                }
+                Some(Value::Object(fields)) => {
+                    fields.iter().map(|(key, item)| (Value::from(key.as_str()), item)).collect()
+                }
                 None | Some(Value::Null) => Vec::new(),
                 Some(other) => return Err(mismatch("any and all", selector, other)),
             };
@@ -54,10 +79,11 @@ pub(super) fn expression(parsed: &Expression, object: &Value, bound: &Bound<'_>)
 }
 
 fn find<'a>(selector: &[String], object: &'a Value, bound: &'a Bound<'_>) -> Result<Option<&'a Value>, FilterError> {
-    let (mut value, mut in_map, skip) = match bound.iter().rev().find(|(name, _)| selector.first().is_some_and(|s| s == name)) {
-        Some((_, value)) => (value.as_ref(), false, 1),
-        None => (object, false, 0),
-    };
+    let (mut value, mut in_map, skip) =
+        match bound.iter().rev().find(|(name, _)| selector.first().is_some_and(|s| s == name)) {
+            Some((_, value)) => (value.as_ref(), false, 1),
+            None => (object, false, 0),
+        };
     for (part, name) in selector.iter().enumerate().skip(skip) {
         let next = match value {
             Value::Object(fields) => fields.get(name).or_else(|| {

@@ -203,7 +203,9 @@ impl<'a> Parser<'a> {
     }
     fn quoted(&mut self) -> Result<String, FilterError> {
         let rest = self.rest();
-        let Some(quote @ ('"' | '`')) = rest.chars().next() else { return Err(self.wrong("a quoted text was expected")) };
+        let Some(quote @ ('"' | '`')) = rest.chars().next() else {
+            return Err(self.wrong("a quoted text was expected"));
+        };
         let mut text = String::new();
         let mut escaped = false;
         for (index, c) in rest.char_indices().skip(1) {

@@ -80,7 +80,9 @@ pub async fn members(app: &App, call: Call) -> Answered {
 /// `GET /v1/agent/servers`: the servers that the client half speaks with.
 pub async fn servers(app: &App, call: Call) -> Answered {
     if call.is_put() {
-        return Err(Failure::not_implemented("the list of servers cannot be changed: this agent's client uses the server of the same process"));
+        return Err(Failure::not_implemented(
+            "the list of servers cannot be changed: this agent's client uses the server of the same process",
+        ));
     }
     call.must_get()?;
     answer::json(&call, &[&app.info.rpc_address])
@@ -98,9 +100,9 @@ pub async fn force_leave(app: &App, call: Call) -> Answered {
     call.must_put()?;
     match call.text("node") {
         "" => Err(Failure::bad_request("missing node to force leave")),
-        name if name == app.info.name => {
-            Err(Failure::bad_request(format!("{name} is this agent itself; stop it with systemctl stop nomadd instead")))
-        }
+        name if name == app.info.name => Err(Failure::bad_request(format!(
+            "{name} is this agent itself; stop it with systemctl stop nomadd instead"
+        ))),
         // As in Nomad a name that nobody has is no error: the aim is reached.
         _ => Ok(answer::empty()),
     }
@@ -138,10 +140,10 @@ pub async fn monitor(app: &App, call: Call) -> Answered {
         "" => Level::Info,
         text => Level::parse(text).ok_or_else(|| Failure::bad_request(format!("Unknown log level: {text}")))?,
     };
-    if let Some(other) = call.parameter("node_id").filter(|id| !id.is_empty()) {
-        if app.client.as_ref().is_none_or(|client| client.node_id().to_string() != other) {
-            return Err(Failure::not_found(format!("Unknown node {other}")));
-        }
+    if let Some(other) = call.parameter("node_id").filter(|id| !id.is_empty())
+        && app.client.as_ref().is_none_or(|client| client.node_id().to_string() != other)
+    {
+        return Err(Failure::not_found(format!("Unknown node {other}")));
     }
     let (plain, as_json) = (call.switch("plain")?, call.switch("log_json")?);
     let lines = app.log.subscribe();
@@ -151,7 +153,9 @@ pub async fn monitor(app: &App, call: Call) -> Answered {
                 Ok(Ok(line)) if line.level > level => continue,
                 Ok(Ok(line)) if as_json => format!("{}\n", line.json),
                 Ok(Ok(line)) => format!("{}\n", line.text),
-                Ok(Err(RecvError::Lagged(missed))) => format!("[{missed} log lines were dropped: this monitor reads too slowly]\n"),
+                Ok(Err(RecvError::Lagged(missed))) => {
+                    format!("[{missed} log lines were dropped: this monitor reads too slowly]\n")
+                }
                 Ok(Err(RecvError::Closed)) => return None,
                 Err(_) if plain => continue,
                 Err(_) => return Some((Ok::<_, Infallible>(Bytes::from_static(b"{}")), lines)),

@@ -101,4 +101,3 @@ fn must_exist(app: &App, call: &Call, id: &str) -> Result<Meta, Failure> {
     let meta = Meta { index, known_leader: nomadd_server::status::has_leader(server), next_token: None };
     if found.is_some() { Ok(meta) } else { Err(Failure::not_found("alloc not found").of(&meta)) }
 }
-

@@ -57,7 +57,9 @@ pub async fn collect_garbage(app: &App, call: Call) -> Answered {
 /// `GET /v1/client/metadata`.
 pub async fn metadata(app: &App, call: Call) -> Answered {
     if !call.is_get() {
-        return Err(Failure::not_implemented("metadata cannot be changed while the agent runs yet; set client.meta and restart the agent"));
+        return Err(Failure::not_implemented(
+            "metadata cannot be changed while the agent runs yet; set client.meta and restart the agent",
+        ));
     }
     this_node(app, &call)?;
     let node = app.client()?.node();

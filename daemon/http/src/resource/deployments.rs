@@ -66,8 +66,10 @@ pub async fn allocations(app: &App, call: Call, id: &str) -> Answered {
     let id: DeploymentId = identify::whole(id, "deployment")?;
     let parts = super::allocations::parts(&call)?;
     let (meta, page) = blocking::query(app, &call, &[WatchKey::Table(Table::Allocations)], |state| {
-        let page: Vec<_> =
-            state.allocations_by_deployment(id).map(|allocation| view::allocation_stub(state, allocation, parts)).collect();
+        let page: Vec<_> = state
+            .allocations_by_deployment(id)
+            .map(|allocation| view::allocation_stub(state, allocation, parts))
+            .collect();
         let index = page.iter().map(|allocation| allocation.modify_index).max();
         Ok((index.unwrap_or_else(|| state.table_index(Table::Allocations)), page))
     })
@@ -84,7 +86,13 @@ pub async fn change(app: &App, mut call: Call, action: &str, id: &str) -> Answer
         "fail" => deployments::fail(server, &caller, id).await?,
         "pause" => {
             let request: DeploymentPauseRequest = call.json().await?;
-            deployments::set_progress(server, &caller, id, if request.pause { Progress::Pause } else { Progress::Resume }).await?
+            deployments::set_progress(
+                server,
+                &caller,
+                id,
+                if request.pause { Progress::Pause } else { Progress::Resume },
+            )
+            .await?
         }
         "promote" => deployments::promote(server, &caller, id)?,
         "allocation-health" => {

@@ -167,8 +167,10 @@ pub async fn allocations(app: &App, call: Call, id: &str) -> Answered {
     let id: EvaluationId = identify::whole(id, "eval")?;
     let parts = super::allocations::parts(&call)?;
     let (meta, page) = blocking::query(app, &call, &[WatchKey::Table(Table::Allocations)], |state| {
-        let page: Vec<_> =
-            state.allocations_by_evaluation(id).map(|allocation| view::allocation_stub(state, allocation, parts)).collect();
+        let page: Vec<_> = state
+            .allocations_by_evaluation(id)
+            .map(|allocation| view::allocation_stub(state, allocation, parts))
+            .collect();
         let index = page.iter().map(|allocation| allocation.modify_index).max();
         Ok((index.unwrap_or_else(|| state.table_index(Table::Allocations)), page))
     })

@@ -69,15 +69,18 @@ pub async fn exec(app: &App, mut call: Call, id: &str) -> Answered {
         .map_err(|error| Failure::bad_request(format!("command must be a JSON list of texts: {error}")))?;
     let terminal = call.switch("tty")?.then_some(TerminalSize { rows: 24, columns: 80 });
     let client = app.client()?.clone();
-    let response: Response<Body> = upgrade.max_message_size(MAX_FRAME).on_upgrade(move |mut socket| async move {
-        match client.exec(id, &task, command, terminal).await {
-            Ok(session) => serve(socket, session).await,
-            Err(error) => {
-                // The client may be gone already.
-                let _gone = socket.send(refusal(&describe(&error))).await;
+    let response: Response<Body> = upgrade
+        .max_message_size(MAX_FRAME)
+        .on_upgrade(move |mut socket| async move {
+            match client.exec(id, &task, command, terminal).await {
+                Ok(session) => serve(socket, session).await,
+                Err(error) => {
+                    // The client may be gone already.
+                    let _gone = socket.send(refusal(&describe(&error))).await;
+                }
             }
-        }
-    }).into_response();
+        })
+        .into_response();
     Ok(response)
 }
 
@@ -204,10 +207,10 @@ async fn take(
                 stdin = None;
             }
         }
-        if piece.close {
-            if let Some(closed) = closed.take() {
-                let _over = closed.send(());
-            }
+        if piece.close
+            && let Some(closed) = closed.take()
+        {
+            let _over = closed.send(());
         }
     }
     String::new()

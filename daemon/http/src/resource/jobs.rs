@@ -17,7 +17,9 @@ use crate::page::Paging;
 use crate::view;
 
 pub use change::{dispatch, evaluate, one, periodic_force, plan, revert, scale, stable, tag_version};
-pub use look::{actions, allocations, deployment, deployments, evaluations, services, submission, summary, versions, why};
+pub use look::{
+    actions, allocations, deployment, deployments, evaluations, services, submission, summary, versions, why,
+};
 
 /// The largest job file that the server parses, in bytes.
 const MAX_SOURCE: usize = 1_000_000;
@@ -71,10 +73,8 @@ async fn register(app: &App, mut call: Call, id: Option<&str>) -> Answered {
     let caller = app.caller(&call)?;
     let mut request: JobRegisterRequest = call.json().await?;
     let job = request.job.as_mut().ok_or_else(|| Failure::bad_request("Job must be specified"))?;
-    if let Some(id) = id {
-        if job.id.as_deref() != Some(id) {
-            return Err(Failure::bad_request("Job ID does not match name"));
-        }
+    if id.is_some_and(|id| job.id.as_deref() != Some(id)) {
+        return Err(Failure::bad_request("Job ID does not match name"));
     }
     if job.id.is_none() {
         return Err(Failure::bad_request("Job ID hasn't been provided"));
@@ -140,7 +140,8 @@ pub async fn statuses(app: &App, mut call: Call) -> Answered {
     if !call.is_get() && !call.is_put() {
         return Err(Failure::method());
     }
-    let asked: nomadd_model::JobStatusesRequest = if call.is_put() { call.json_or_default().await? } else { Default::default() };
+    let asked: nomadd_model::JobStatusesRequest =
+        if call.is_put() { call.json_or_default().await? } else { Default::default() };
     let paging = Paging::of(&call)?;
     let namespace = call.namespace();
     let keys = [WatchKey::Table(Table::Jobs), WatchKey::Table(Table::Allocations), WatchKey::Table(Table::Deployments)];
@@ -150,7 +151,8 @@ pub async fn statuses(app: &App, mut call: Call) -> Answered {
             .filter(|job| namespace == "*" || job.namespace == namespace || !asked.jobs.is_empty())
             .filter(|job| asked.include_children || job.parent_id.is_empty())
             .filter(|job| {
-                asked.jobs.is_empty() || asked.jobs.iter().any(|wanted| job.id == *wanted.id && job.namespace == *wanted.namespace)
+                asked.jobs.is_empty()
+                    || asked.jobs.iter().any(|wanted| job.id == *wanted.id && job.namespace == *wanted.namespace)
             })
             .collect();
         // The newest come first; `reverse` turns that round.
@@ -170,7 +172,10 @@ pub async fn statuses(app: &App, mut call: Call) -> Answered {
             |paging, job| paging.passes(&***job, nomadd_model::Job::FIELDS),
             |job| view::job_status(state, job),
         )?;
-        let index = state.table_index(Table::Jobs).max(state.table_index(Table::Allocations)).max(state.table_index(Table::Deployments));
+        let index = state
+            .table_index(Table::Jobs)
+            .max(state.table_index(Table::Allocations))
+            .max(state.table_index(Table::Deployments));
         Ok((index, page))
     })
     .await?;

@@ -10,7 +10,12 @@ pub async fn metrics(app: &App, call: Call) -> Answered {
     call.must_get()?;
     match call.text("format") {
         "" => answer::json(&call, &app.control.metrics()),
-        "prometheus" => Ok(answer::typed("text/plain; version=0.0.4; charset=utf-8; escaping=underscores", app.control.prometheus())),
-        other => Err(Failure::bad_request(format!("unknown metrics format {other:?}; prometheus, or none for JSON, is expected"))),
+        "prometheus" => Ok(answer::typed(
+            "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+            app.control.prometheus(),
+        )),
+        other => Err(Failure::bad_request(format!(
+            "unknown metrics format {other:?}; prometheus, or none for JSON, is expected"
+        ))),
     }
 }

@@ -14,8 +14,11 @@ pub async fn list(app: &App, call: Call) -> Answered {
     call.must_get()?;
     let prefix = call.text("prefix").to_owned();
     let (meta, page) = blocking::query(app, &call, &[WatchKey::Table(Table::Namespaces)], |state| {
-        let page: Vec<Namespace> =
-            state.namespaces().filter(|namespace| namespace.name.starts_with(&prefix)).map(|n| Namespace::clone(n)).collect();
+        let page: Vec<Namespace> = state
+            .namespaces()
+            .filter(|namespace| namespace.name.starts_with(&prefix))
+            .map(|n| Namespace::clone(n))
+            .collect();
         Ok((state.table_index(Table::Namespaces), page))
     })
     .await?;
@@ -25,7 +28,9 @@ pub async fn list(app: &App, call: Call) -> Answered {
 /// `GET /v1/namespace/NAME`.
 pub async fn read(app: &App, call: Call, name: &str) -> Answered {
     if !call.is_get() {
-        return Err(Failure::not_implemented("namespaces cannot be changed yet: this build has the namespace default only"));
+        return Err(Failure::not_implemented(
+            "namespaces cannot be changed yet: this build has the namespace default only",
+        ));
     }
     let (meta, found) = blocking::query(app, &call, &[WatchKey::Table(Table::Namespaces)], |state| {
         Ok((state.table_index(Table::Namespaces), state.namespace(name).cloned()))

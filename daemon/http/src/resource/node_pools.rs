@@ -13,7 +13,9 @@ use crate::{blocking, view};
 /// `GET /v1/node/pools`.
 pub async fn list(app: &App, call: Call) -> Answered {
     if !call.is_get() {
-        return Err(Failure::not_implemented("node pools cannot be changed yet: this build has the pools all and default only"));
+        return Err(Failure::not_implemented(
+            "node pools cannot be changed yet: this build has the pools all and default only",
+        ));
     }
     let paging = Paging::of(&call)?;
     let prefix = call.text("prefix").to_owned();
@@ -40,7 +42,9 @@ pub async fn list(app: &App, call: Call) -> Answered {
 /// `GET /v1/node/pool/NAME`.
 pub async fn read(app: &App, call: Call, name: &str) -> Answered {
     if !call.is_get() {
-        return Err(Failure::not_implemented("node pools cannot be changed yet: this build has the pools all and default only"));
+        return Err(Failure::not_implemented(
+            "node pools cannot be changed yet: this build has the pools all and default only",
+        ));
     }
     let (meta, found) = blocking::query(app, &call, &[WatchKey::Table(Table::NodePools)], |state| {
         Ok((state.table_index(Table::NodePools), state.node_pool(name).cloned()))

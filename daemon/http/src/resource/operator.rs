@@ -48,7 +48,11 @@ pub async fn remove_peer(app: &App, call: Call) -> Answered {
     let configuration = operator::raft_configuration(app.server()?, &app.caller(&call)?)?;
     let (id, address) = (call.text("id"), call.text("address"));
     let (what, value) = match (id, address) {
-        ("", "") => return Err(Failure::bad_request("Must specify either ?id with the server's ID or ?address with IP:port of peer to remove")),
+        ("", "") => {
+            return Err(Failure::bad_request(
+                "Must specify either ?id with the server's ID or ?address with IP:port of peer to remove",
+            ));
+        }
         (_, "") => ("id", id),
         ("", _) => ("address", address),
         _ => return Err(Failure::bad_request("Must specify only one of ?id or ?address")),

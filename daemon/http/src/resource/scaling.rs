@@ -26,7 +26,9 @@ pub async fn list(app: &App, call: Call) -> Answered {
     let (namespace, job, kind) = (call.namespace(), call.text("job").to_owned(), call.text("type").to_owned());
     let (meta, page) = blocking::query(app, &call, &[WatchKey::Table(Table::Jobs)], |state| {
         let page: Vec<_> = policies(state)
-            .filter(|policy| namespace == "*" || policy.target.get("Namespace").is_some_and(|of| namespace == of.as_str()))
+            .filter(|policy| {
+                namespace == "*" || policy.target.get("Namespace").is_some_and(|of| namespace == of.as_str())
+            })
             .filter(|policy| job.is_empty() || policy.target.get("Job") == Some(&job))
             .filter(|policy| kind.is_empty() || policy.kind == kind)
             .map(|policy| {

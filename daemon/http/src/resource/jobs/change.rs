@@ -2,7 +2,8 @@
 
 use axum::http::Method;
 use nomadd_model::{
-    JobDispatchRequest, JobEvaluateRequest, JobPlanRequest, JobRevertRequest, JobStabilityRequest, ScalingRequest, TagVersionRequest,
+    JobDispatchRequest, JobEvaluateRequest, JobPlanRequest, JobRevertRequest, JobStabilityRequest, ScalingRequest,
+    TagVersionRequest,
 };
 use nomadd_server::jobs::{self, StopOptions};
 use serde_json::{Value, json};
@@ -127,7 +128,8 @@ pub async fn tag_version(app: &App, mut call: Call, id: &str, tag: &str) -> Answ
     call.must_put()?;
     let request: TagVersionRequest = call.json().await?;
     let version = (!request.latest).then_some(request.version);
-    let (index, tagged) = jobs::tag_version(server, &caller, &namespace, id, version, tag, &request.description).await?;
+    let (index, tagged) =
+        jobs::tag_version(server, &caller, &namespace, id, version, tag, &request.description).await?;
     answer::written_with_meta(&call, index, &tagged)
 }
 

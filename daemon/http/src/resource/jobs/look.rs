@@ -18,16 +18,18 @@ use super::super::allocations::parts;
 /// `GET /v1/job/ID`: the bytes are kept until the job changes.
 pub async fn read(app: &App, call: Call, id: &str) -> Answered {
     let namespace = call.namespace();
-    let (meta, found) = blocking::query(app, &call, &[WatchKey::Job(JobKey::new(&namespace, &Text::from(id)))], |state| {
-        let Some(job) = state.job(&namespace, id) else { return Ok((state.table_index(Table::Jobs), None)) };
-        if call.switch("pretty")? {
-            return Ok((job.modify_index, Some(answer::bytes(&call, &**job)?.into())));
-        }
-        let key = format!("job {namespace} {id}");
-        let bytes = app.cache.get(&key, job.modify_index, || serde_json::to_vec(&**job).map_err(Failure::internal))?;
-        Ok((job.modify_index, Some(bytes)))
-    })
-    .await?;
+    let (meta, found) =
+        blocking::query(app, &call, &[WatchKey::Job(JobKey::new(&namespace, &Text::from(id)))], |state| {
+            let Some(job) = state.job(&namespace, id) else { return Ok((state.table_index(Table::Jobs), None)) };
+            if call.switch("pretty")? {
+                return Ok((job.modify_index, Some(answer::bytes(&call, &**job)?.into())));
+            }
+            let key = format!("job {namespace} {id}");
+            let bytes =
+                app.cache.get(&key, job.modify_index, || serde_json::to_vec(&**job).map_err(Failure::internal))?;
+            Ok((job.modify_index, Some(bytes)))
+        })
+        .await?;
     answer::read_bytes(&meta, found.ok_or_else(|| Failure::not_found("job not found").of(&meta))?)
 }
 
@@ -35,13 +37,14 @@ pub async fn read(app: &App, call: Call, id: &str) -> Answered {
 pub async fn summary(app: &App, call: Call, id: &str) -> Answered {
     call.must_get()?;
     let namespace = call.namespace();
-    let (meta, found) = blocking::query(app, &call, &[WatchKey::Summary(JobKey::new(&namespace, &Text::from(id)))], |state| {
-        Ok(match state.job_summary(&namespace, id) {
-            Some(summary) => (summary.modify_index, Some(view::summary(summary))),
-            None => (state.table_index(Table::Summaries), None),
+    let (meta, found) =
+        blocking::query(app, &call, &[WatchKey::Summary(JobKey::new(&namespace, &Text::from(id)))], |state| {
+            Ok(match state.job_summary(&namespace, id) {
+                Some(summary) => (summary.modify_index, Some(view::summary(summary))),
+                None => (state.table_index(Table::Summaries), None),
+            })
         })
-    })
-    .await?;
+        .await?;
     answer::read(&call, &meta, &found.ok_or_else(|| Failure::not_found("job not found").of(&meta))?)
 }
 
@@ -49,17 +52,18 @@ pub async fn summary(app: &App, call: Call, id: &str) -> Answered {
 pub async fn allocations(app: &App, call: Call, id: &str) -> Answered {
     call.must_get()?;
     let (namespace, all, parts) = (call.namespace(), call.switch("all")?, parts(&call)?);
-    let (meta, page) = blocking::query(app, &call, &[WatchKey::JobAllocations(JobKey::new(&namespace, &Text::from(id)))], |state| {
-        let created = state.job(&namespace, id).map(|job| job.create_index);
-        let page: Vec<_> = state
-            .allocations_by_job(&namespace, id)
-            .filter(|allocation| all || created.is_none_or(|created| allocation.job_create_index == created))
-            .map(|allocation| view::allocation_stub(state, allocation, parts))
-            .collect();
-        let index = page.iter().map(|allocation| allocation.modify_index).max();
-        Ok((index.unwrap_or_else(|| state.table_index(Table::Allocations)), page))
-    })
-    .await?;
+    let (meta, page) =
+        blocking::query(app, &call, &[WatchKey::JobAllocations(JobKey::new(&namespace, &Text::from(id)))], |state| {
+            let created = state.job(&namespace, id).map(|job| job.create_index);
+            let page: Vec<_> = state
+                .allocations_by_job(&namespace, id)
+                .filter(|allocation| all || created.is_none_or(|created| allocation.job_create_index == created))
+                .map(|allocation| view::allocation_stub(state, allocation, parts))
+                .collect();
+            let index = page.iter().map(|allocation| allocation.modify_index).max();
+            Ok((index.unwrap_or_else(|| state.table_index(Table::Allocations)), page))
+        })
+        .await?;
     answer::read(&call, &meta, &page)
 }
 
@@ -67,14 +71,15 @@ pub async fn allocations(app: &App, call: Call, id: &str) -> Answered {
 pub async fn evaluations(app: &App, call: Call, id: &str) -> Answered {
     call.must_get()?;
     let namespace = call.namespace();
-    let (meta, page) = blocking::query(app, &call, &[WatchKey::JobEvaluations(JobKey::new(&namespace, &Text::from(id)))], |state| {
-        let mut page: Vec<Evaluation> =
-            state.evaluations_by_job(&namespace, id).map(|evaluation| Evaluation::clone(evaluation)).collect();
-        page.sort_by_key(|evaluation| std::cmp::Reverse(evaluation.create_index));
-        let index = page.iter().map(|evaluation| evaluation.modify_index).max();
-        Ok((index.unwrap_or_else(|| state.table_index(Table::Evaluations)), page))
-    })
-    .await?;
+    let (meta, page) =
+        blocking::query(app, &call, &[WatchKey::JobEvaluations(JobKey::new(&namespace, &Text::from(id)))], |state| {
+            let mut page: Vec<Evaluation> =
+                state.evaluations_by_job(&namespace, id).map(|evaluation| Evaluation::clone(evaluation)).collect();
+            page.sort_by_key(|evaluation| std::cmp::Reverse(evaluation.create_index));
+            let index = page.iter().map(|evaluation| evaluation.modify_index).max();
+            Ok((index.unwrap_or_else(|| state.table_index(Table::Evaluations)), page))
+        })
+        .await?;
     answer::read(&call, &meta, &page)
 }
 
@@ -82,18 +87,19 @@ pub async fn evaluations(app: &App, call: Call, id: &str) -> Answered {
 pub async fn deployments(app: &App, call: Call, id: &str) -> Answered {
     call.must_get()?;
     let (namespace, all) = (call.namespace(), call.switch("all")?);
-    let (meta, page) = blocking::query(app, &call, &[WatchKey::JobDeployments(JobKey::new(&namespace, &Text::from(id)))], |state| {
-        let created = state.job(&namespace, id).map(|job| job.create_index);
-        let mut page: Vec<Deployment> = state
-            .deployments_by_job(&namespace, id)
-            .filter(|deployment| all || created.is_none_or(|created| deployment.job_create_index == created))
-            .map(|deployment| Deployment::clone(deployment))
-            .collect();
-        page.sort_by_key(|deployment| std::cmp::Reverse(deployment.create_index));
-        let index = page.iter().map(|deployment| deployment.modify_index).max();
-        Ok((index.unwrap_or_else(|| state.table_index(Table::Deployments)), page))
-    })
-    .await?;
+    let (meta, page) =
+        blocking::query(app, &call, &[WatchKey::JobDeployments(JobKey::new(&namespace, &Text::from(id)))], |state| {
+            let created = state.job(&namespace, id).map(|job| job.create_index);
+            let mut page: Vec<Deployment> = state
+                .deployments_by_job(&namespace, id)
+                .filter(|deployment| all || created.is_none_or(|created| deployment.job_create_index == created))
+                .map(|deployment| Deployment::clone(deployment))
+                .collect();
+            page.sort_by_key(|deployment| std::cmp::Reverse(deployment.create_index));
+            let index = page.iter().map(|deployment| deployment.modify_index).max();
+            Ok((index.unwrap_or_else(|| state.table_index(Table::Deployments)), page))
+        })
+        .await?;
     answer::read(&call, &meta, &page)
 }
 
@@ -101,13 +107,14 @@ pub async fn deployments(app: &App, call: Call, id: &str) -> Answered {
 pub async fn deployment(app: &App, call: Call, id: &str) -> Answered {
     call.must_get()?;
     let namespace = call.namespace();
-    let (meta, found) = blocking::query(app, &call, &[WatchKey::JobDeployments(JobKey::new(&namespace, &Text::from(id)))], |state| {
-        Ok(match state.latest_deployment(&namespace, id) {
-            Some(deployment) => (deployment.modify_index, Some(Arc::clone(deployment))),
-            None => (state.table_index(Table::Deployments), None),
+    let (meta, found) =
+        blocking::query(app, &call, &[WatchKey::JobDeployments(JobKey::new(&namespace, &Text::from(id)))], |state| {
+            Ok(match state.latest_deployment(&namespace, id) {
+                Some(deployment) => (deployment.modify_index, Some(Arc::clone(deployment))),
+                None => (state.table_index(Table::Deployments), None),
+            })
         })
-    })
-    .await?;
+        .await?;
     answer::read(&call, &meta, &found.as_deref())
 }
 
@@ -118,12 +125,13 @@ pub async fn versions(app: &App, call: Call, id: &str) -> Answered {
     let diffs = call.switch("diffs")?;
     let against: Option<u64> = call.number("diff_version")?;
     let tag = call.text("diff_tag").to_owned();
-    let (meta, found) = blocking::query(app, &call, &[WatchKey::Job(JobKey::new(&namespace, &Text::from(id)))], |state| {
-        let versions: Vec<Arc<Job>> = state.job_versions(&namespace, id).cloned().collect();
-        let index = state.job(&namespace, id).map(|job| job.modify_index);
-        Ok((index.unwrap_or_else(|| state.table_index(Table::Jobs)), versions))
-    })
-    .await?;
+    let (meta, found) =
+        blocking::query(app, &call, &[WatchKey::Job(JobKey::new(&namespace, &Text::from(id)))], |state| {
+            let versions: Vec<Arc<Job>> = state.job_versions(&namespace, id).cloned().collect();
+            let index = state.job(&namespace, id).map(|job| job.modify_index);
+            Ok((index.unwrap_or_else(|| state.table_index(Table::Jobs)), versions))
+        })
+        .await?;
     if found.is_empty() {
         return Err(Failure::not_found("job versions not found").of(&meta));
     }
@@ -140,7 +148,9 @@ pub async fn versions(app: &App, call: Call, id: &str) -> Answered {
     };
     let differences = if diffs || base.is_some() {
         let older = |at: usize| base.clone().or_else(|| found.get(at + 1).cloned());
-        (0..found.len()).filter_map(|at| Some(diff::diff(Some(&*older(at)?), Some(&found[at]), diff::Detail::Context))).collect()
+        (0..found.len())
+            .filter_map(|at| Some(diff::diff(Some(&*older(at)?), Some(&found[at]), diff::Detail::Context)))
+            .collect()
     } else {
         Vec::new()
     };
@@ -152,16 +162,17 @@ pub async fn submission(app: &App, call: Call, id: &str) -> Answered {
     call.must_get()?;
     let namespace = call.namespace();
     let version: Option<u64> = call.number("version")?;
-    let (meta, found) = blocking::query(app, &call, &[WatchKey::Job(JobKey::new(&namespace, &Text::from(id)))], |state| {
-        let current = state.job(&namespace, id).map(|job| job.version);
-        let version = version.or(current).unwrap_or_default();
-        let found = state.job_submission(&namespace, id, version).map(|submission| {
-            let of = state.job_version(&namespace, id, version).map_or(0, |job| job.job_modify_index);
-            (Arc::clone(submission), version, of)
-        });
-        Ok((state.table_index(Table::Jobs), found))
-    })
-    .await?;
+    let (meta, found) =
+        blocking::query(app, &call, &[WatchKey::Job(JobKey::new(&namespace, &Text::from(id)))], |state| {
+            let current = state.job(&namespace, id).map(|job| job.version);
+            let version = version.or(current).unwrap_or_default();
+            let found = state.job_submission(&namespace, id, version).map(|submission| {
+                let of = state.job_version(&namespace, id, version).map_or(0, |job| job.job_modify_index);
+                (Arc::clone(submission), version, of)
+            });
+            Ok((state.table_index(Table::Jobs), found))
+        })
+        .await?;
     let (found, version, modified) = found.ok_or_else(|| Failure::not_found("job source not found").of(&meta))?;
     let mut value = serde_json::to_value(&*found).map_err(Failure::internal)?;
     value["JobID"] = id.into();
@@ -202,5 +213,8 @@ pub async fn why(app: &App, call: Call, id: &str) -> Answered {
     let Some(job) = state.job(&namespace, id) else { return Err(Failure::not_found("job not found")) };
     app.caller(&call)?.resolve()?;
     let explanations = nomadd_server::jobs::why(&state, job);
-    answer::json(&call, &json!({ "JobID": id, "Namespace": namespace, "Status": job.status, "Explanations": explanations }))
+    answer::json(
+        &call,
+        &json!({ "JobID": id, "Namespace": namespace, "Status": job.status, "Explanations": explanations }),
+    )
 }

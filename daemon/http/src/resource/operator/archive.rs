@@ -49,7 +49,9 @@ pub async fn writer(app: &App) -> Result<(File, Writer), Failure> {
         let file = tempfile::tempfile()?;
         Ok::<_, std::io::Error>((file.try_clone()?, Writer(Arc::new(Mutex::new((file, Sha256::new()))))))
     });
-    made.await.map_err(Failure::internal)?.map_err(|error| Failure::internal(format!("cannot make a temporary file: {error}")))
+    made.await
+        .map_err(Failure::internal)?
+        .map_err(|error| Failure::internal(format!("cannot make a temporary file: {error}")))
 }
 
 /// The file from its start as a body.
