@@ -170,7 +170,9 @@ fn fill(template: &str, interfaces: &Interfaces) -> Result<String, String> {
                     "private" => list.sort_by_key(|item| !is_private(item.address)),
                     "type" => list.sort_by_key(|item| item.address.is_ipv6()),
                     other => {
-                        return Err(format!("sort knows default, name, address, size, private and type, not {other:?}"));
+                        return Err(format!(
+                            "sort knows default, name, address, size, private and type, not {other:?}"
+                        ));
                     }
                 }
                 if down {

@@ -154,7 +154,7 @@ const TELEMETRY: &[Key] = &[
     Key("prometheus_metrics", Bool, In),
     Key("disable_hostname", Bool, Later),
     Key("use_node_name", Bool, Later),
-    Key("collection_interval", Span, In),
+    Key("collection_interval", Span, Later),
     Key("publish_allocation_metrics", Bool, Later),
     Key("publish_node_metrics", Bool, Later),
     Key("include_alloc_metadata_in_metrics", Bool, Later),
@@ -207,7 +207,7 @@ const CLIENT: &[Key] = &[
     Key("meta", Map, In),
     Key("chroot_env", Map, Later),
     Key("network_interface", Text, In),
-    Key("preferred_address_family", Text, In),
+    Key("preferred_address_family", Text, Later),
     Key("network_speed", Number, In),
     Key("cpu_disable_dmidecode", Bool, In),
     Key("cpu_total_compute", Number, In),
@@ -228,7 +228,7 @@ const CLIENT: &[Key] = &[
     Key("gc_max_allocs", Number, In),
     Key("gc_volumes_on_node_gc", Bool, Later),
     Key("no_host_uuid", Bool, In),
-    Key("disable_remote_exec", Bool, In),
+    Key("disable_remote_exec", Bool, Guard),
     Key("template", Free, Later),
     Key("server_join", Block(JOIN), Later),
     Key("host_volume", Named(HOST_VOLUME), In),
@@ -248,7 +248,7 @@ const CLIENT: &[Key] = &[
     Key("node_max_allocs", Number, In),
     Key("log_file", Text, Later),
     Key("fingerprint", Free, Later),
-    Key("default_ineligible", Bool, In),
+    Key("default_ineligible", Bool, Guard),
 ];
 
 const PREEMPTION: &[Key] = &[

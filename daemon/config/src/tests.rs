@@ -83,6 +83,8 @@ fn protections_that_are_not_in_force_stop_the_agent() {
         ("tls { verify_https_client = true }", "tls.verify_https_client"),
         ("server { encrypt = \"abc\" }", "server.encrypt"),
         ("audit { enabled = true }", "audit.enabled"),
+        ("client { disable_remote_exec = true }", "client.disable_remote_exec"),
+        ("client { default_ineligible = true }", "client.default_ineligible"),
     ] {
         let text = text.replace("{ ", "{\n").replace(" }", "\n}");
         let problems = loaded(&[("a.hcl", SERVER), ("b.hcl", &text)], "").unwrap_err();
@@ -154,6 +156,44 @@ fn driver_configuration_is_handed_on_as_written() {
     let config = loaded(&[("a.hcl", SERVER), ("b.hcl", text)], "").unwrap().config;
     assert_eq!(config.plugins["raw_exec"]["enabled"], true);
     assert_eq!(config.plugins["raw_exec"]["denied_envvars"][0], "AWS_*");
+}
+
+#[test]
+fn the_users_page_lists_every_key_as_it_is() {
+    use crate::schema::{AGENT, Effect, Key, Kind};
+    fn walk(prefix: &str, keys: &[Key], rows: &mut Vec<String>) {
+        for Key(name, kind, effect) in keys {
+            let takes = match kind {
+                Kind::Text => "text",
+                Kind::Number => "number",
+                Kind::Bool => "true or false",
+                Kind::Span => "duration",
+                Kind::Texts => "list of texts",
+                Kind::Map => "texts by name",
+                Kind::Free => "anything",
+                Kind::Block(_) => "block",
+                Kind::Named(_) => "named blocks",
+            };
+            let here = match effect {
+                Effect::In => "in force",
+                Effect::Later => "not yet",
+                Effect::Guard => "refused",
+            };
+            rows.push(format!("| `{prefix}{name}` | {takes} | {here} |"));
+            if let Kind::Block(inner) | Kind::Named(inner) = kind {
+                walk(&format!("{prefix}{name}."), inner, rows);
+            }
+        }
+    }
+    let mut expected = Vec::new();
+    walk("", AGENT, &mut expected);
+    let page = include_str!("../../../docs/configuration.md");
+    let mut rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    for row in &expected {
+        let place = rows.iter().position(|line| line.starts_with(row.as_str()));
+        rows.remove(place.unwrap_or_else(|| panic!("docs/configuration.md lacks a line that begins with {row}")));
+    }
+    assert!(rows.is_empty(), "docs/configuration.md has lines for keys that there are not: {rows:#?}");
 }
 
 proptest::proptest! {
