@@ -18,18 +18,19 @@ use super::super::allocations::parts;
 /// `GET /v1/job/ID`: the bytes are kept until the job changes.
 pub async fn read(app: &App, call: Call, id: &str) -> Answered {
     let namespace = call.namespace();
-    let (meta, found) =
-        blocking::query(app, &call, &[WatchKey::Job(JobKey::new(&namespace, &Text::from(id)))], |state| {
-            let Some(job) = state.job(&namespace, id) else { return Ok((state.table_index(Table::Jobs), None)) };
-            if call.switch("pretty")? {
-                return Ok((job.modify_index, Some(answer::bytes(&call, &**job)?.into())));
-            }
-            let key = format!("job {namespace} {id}");
-            let bytes =
-                app.cache.get(&key, job.modify_index, || serde_json::to_vec(&**job).map_err(Failure::internal))?;
-            Ok((job.modify_index, Some(bytes)))
-        })
-        .await?;
+    // The most frequent read of all: what only a waiting one needs is made only for it.
+    let waits = call.index()? > 0;
+    let keys: Vec<_> = waits.then(|| WatchKey::Job(JobKey::new(&namespace, &Text::from(id)))).into_iter().collect();
+    let (meta, found) = blocking::query(app, &call, &keys, |state| {
+        let Some(job) = state.job(&namespace, id) else { return Ok((state.table_index(Table::Jobs), None)) };
+        if call.switch("pretty")? {
+            return Ok((job.modify_index, Some(answer::bytes(&call, &**job)?.into())));
+        }
+        let key = format!("job {namespace} {id}");
+        let bytes = app.cache.get(&key, job.modify_index, || serde_json::to_vec(&**job).map_err(Failure::internal))?;
+        Ok((job.modify_index, Some(bytes)))
+    })
+    .await?;
     answer::read_bytes(&meta, found.ok_or_else(|| Failure::not_found("job not found").of(&meta))?)
 }
 
