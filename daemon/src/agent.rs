@@ -29,7 +29,8 @@ const STOP_TIME: Duration = Duration::from_secs(5);
 /// `nomadd config validate`.
 pub fn validate(paths: &[PathBuf]) -> ExitCode {
     let checked = nomadd_config::read(paths).map_err(|problem| problem.to_string()).and_then(|sources| {
-        nomadd_config::load(Mode::Configured, &sources, &[], &interfaces::read()).map_err(|problems| problems.to_string())
+        nomadd_config::load(Mode::Configured, &sources, &[], &interfaces::read())
+            .map_err(|problems| problems.to_string())
     });
     match checked {
         Ok(loaded) => {
@@ -79,7 +80,8 @@ pub fn run(options: Options) -> ExitCode {
 
 fn configure(options: &Options, interfaces: &Interfaces) -> Result<(Config, Vec<String>), String> {
     let sources = nomadd_config::read(&options.files).map_err(|problem| problem.to_string())?;
-    let loaded = nomadd_config::load(options.mode, &sources, &options.flags, interfaces).map_err(|problems| problems.to_string())?;
+    let loaded = nomadd_config::load(options.mode, &sources, &options.flags, interfaces)
+        .map_err(|problems| problems.to_string())?;
     let config = loaded.config;
     if !config.server.enabled && !config.client.enabled {
         return Err("Must specify either server, client or dev mode for the agent.".to_owned());
@@ -122,7 +124,12 @@ async fn live(config: Config, warnings: Vec<String>, threads: usize) -> anyhow::
     for warning in warnings {
         tracing::warn!("configuration: {warning}");
     }
-    tracing::info!(index = recovered.index, replayed = recovered.replayed, torn_bytes = recovered.torn, "the server's log is open");
+    tracing::info!(
+        index = recovered.index,
+        replayed = recovered.replayed,
+        torn_bytes = recovered.torn,
+        "the server's log is open"
+    );
 
     let info = Arc::new(AgentInfo {
         region: config.region.clone(),
@@ -233,9 +240,13 @@ async fn bind(config: &Config) -> anyhow::Result<Vec<Listener>> {
 fn open_log(config: &Config, runtime: &Runtime) -> anyhow::Result<Log> {
     let now = runtime.clock.now();
     let file = match &config.log.file {
-        Some(path) => {
-            Some(RotatedFile::open(path, config.log.rotate_bytes, config.log.rotate_duration, config.log.rotate_max_files, now)?)
-        }
+        Some(path) => Some(RotatedFile::open(
+            path,
+            config.log.rotate_bytes,
+            config.log.rotate_duration,
+            config.log.rotate_max_files,
+            now,
+        )?),
         None => None,
     };
     let options = LogOptions {

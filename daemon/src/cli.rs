@@ -14,6 +14,8 @@ pub enum Action {
     Agent(Options),
     /// Check files and folders.
     Validate(Vec<PathBuf>),
+    /// Show what a snapshot file says of itself.
+    Inspect(PathBuf),
     /// Print the version.
     Version,
     /// Print a help text.
@@ -108,16 +110,25 @@ pub fn parse(arguments: &[String]) -> Result<Action, Usage> {
         ["agent", rest @ ..] => agent(rest).map(Action::Agent),
         ["config", "validate", rest @ ..] if rest.is_empty() || asks_help(rest) => {
             if rest.is_empty() {
-                return Err(Usage::new("Must specify at least one config file or directory\nFor additional help try 'nomadd config validate -help'"));
+                return Err(Usage::new(
+                    "Must specify at least one config file or directory\nFor additional help try 'nomadd config validate -help'",
+                ));
             }
             Ok(Action::Help(VALIDATE_HELP))
         }
         ["config", "validate", rest @ ..] => Ok(Action::Validate(rest.iter().map(PathBuf::from).collect())),
+        ["snapshot", "inspect", file] if !asks_help(&[file]) => Ok(Action::Inspect(PathBuf::from(file))),
+        ["snapshot", ..] => Err(Usage::new(
+            "Usage: nomadd snapshot inspect <file>\n\n  Reads a file of 'nomadctl operator snapshot save' to its end and shows what it says of itself.",
+        )),
         ["version" | "-v" | "-version" | "--version", ..] => Ok(Action::Version),
         [] => Err(Usage { message: HELP.trim_end().to_owned(), code: 127 }),
         ["-h" | "-help" | "--help" | "help", ..] => Ok(Action::Help(HELP)),
         [other, ..] => Err(Usage {
-            message: format!("nomadd has no command {other:?}; commands for jobs, nodes and allocations are nomadctl's.\n\n{}", HELP.trim_end()),
+            message: format!(
+                "nomadd has no command {other:?}; commands for jobs, nodes and allocations are nomadctl's.\n\n{}",
+                HELP.trim_end()
+            ),
             code: 127,
         }),
     }
@@ -127,33 +138,45 @@ fn agent(words: &[&str]) -> Result<Options, Usage> {
     let mut options = Options::default();
     let mut words = words.iter();
     while let Some(word) = words.next() {
-        let Some(flag) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|flag| !flag.is_empty()) else {
-            return Err(Usage::new(format!("Unexpected extra argument: {word:?}\nFor additional help try 'nomadd agent -help'")));
+        let Some(flag) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|flag| !flag.is_empty())
+        else {
+            return Err(Usage::new(format!(
+                "Unexpected extra argument: {word:?}\nFor additional help try 'nomadd agent -help'"
+            )));
         };
         let (name, inline) = match flag.split_once('=') {
             Some((name, value)) => (name, Some(value)),
             None => (flag, None),
         };
         let mut value = || {
-            inline.or_else(|| words.next().copied()).ok_or_else(|| Usage::new(format!("flag needs an argument: -{name}")))
+            inline
+                .or_else(|| words.next().copied())
+                .ok_or_else(|| Usage::new(format!("flag needs an argument: -{name}")))
         };
         match name {
             "config" => options.files.push(PathBuf::from(value()?)),
-            "dev" => options.mode = switch(name, inline)?.then_some(Mode::Development).unwrap_or_default(),
+            "dev" => options.mode = if switch(name, inline)? { Mode::Development } else { Mode::Configured },
             _ => {
                 let Some((_, flag)) = FLAGS.iter().find(|(known, _)| *known == name) else {
-                    return Err(Usage::new(format!("flag provided but not defined: -{name}{}\nFor additional help try 'nomadd agent -help'", near(name))));
+                    return Err(Usage::new(format!(
+                        "flag provided but not defined: -{name}{}\nFor additional help try 'nomadd agent -help'",
+                        near(name)
+                    )));
                 };
                 match flag {
                     Flag::Text(path) => put(&mut options.flags, path, &quoted(value()?)),
                     Flag::Number(path) => {
                         let text = value()?;
                         if text.parse::<i64>().is_err() {
-                            return Err(Usage::new(format!("invalid value {text:?} for flag -{name}: a number is expected")));
+                            return Err(Usage::new(format!(
+                                "invalid value {text:?} for flag -{name}: a number is expected"
+                            )));
                         }
                         put(&mut options.flags, path, text);
                     }
-                    Flag::Switch(path) => put(&mut options.flags, path, if switch(name, inline)? { "true" } else { "false" }),
+                    Flag::Switch(path) => {
+                        put(&mut options.flags, path, if switch(name, inline)? { "true" } else { "false" })
+                    }
                     Flag::List(path) => {
                         let items: Vec<String> = value()?.split(',').map(|item| quoted(item.trim())).collect();
                         put(&mut options.flags, path, &format!("[{}]", items.join(", ")));
@@ -176,7 +199,9 @@ fn switch(name: &str, inline: Option<&str>) -> Result<bool, Usage> {
     match inline {
         None | Some("true" | "1") => Ok(true),
         Some("false" | "0") => Ok(false),
-        Some(other) => Err(Usage::new(format!("invalid boolean value {other:?} for -{name}: true or false is expected"))),
+        Some(other) => {
+            Err(Usage::new(format!("invalid boolean value {other:?} for -{name}: true or false is expected")))
+        }
     }
 }
 
@@ -211,6 +236,7 @@ Usage: nomadd <command> [args]
 Commands:
     agent              Runs a nomadd agent: server, client or both
     config validate    Checks configuration files and folders
+    snapshot inspect   Shows what a snapshot file holds
     version            Prints the version
 
 Everything about jobs, nodes and allocations is a command of nomadctl.
@@ -264,7 +290,17 @@ mod tests {
 
     #[test]
     fn flags_become_configuration_in_their_order() {
-        let options = agent_flags(&["-dev", "--config=a.hcl", "-config", "b", "-meta=rack=r1", "-log-level", "WARN", "-client=false"]).unwrap();
+        let options = agent_flags(&[
+            "-dev",
+            "--config=a.hcl",
+            "-config",
+            "b",
+            "-meta=rack=r1",
+            "-log-level",
+            "WARN",
+            "-client=false",
+        ])
+        .unwrap();
         assert_eq!(options.mode, Mode::Development);
         assert_eq!(options.files, [PathBuf::from("a.hcl"), PathBuf::from("b")]);
         assert_eq!(

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nomadd_client::{ClientConfig, GcConfig, HostNetwork, HostVolume, Loopback, Reserved};
 use anyhow::Context as _;
+use nomadd_client::{ClientConfig, GcConfig, HostNetwork, HostVolume, Loopback, Reserved};
 use nomadd_config::{Config, Mode};
 use nomadd_driver::DriverConfig;
 use nomadd_driver::registry::Switch;
@@ -59,8 +59,9 @@ pub fn server(config: &Config, name: &str, id: &str, folder: PathBuf) -> nomadd_
         },
         ..Default::default()
     };
-    server.driver_check =
-        Arc::new(|driver, config| nomadd_driver::registry::validate_config(driver, config).map_err(|error| error.to_string()));
+    server.driver_check = Arc::new(|driver, config| {
+        nomadd_driver::registry::validate_config(driver, config).map_err(|error| error.to_string())
+    });
     server
 }
 
@@ -151,13 +152,15 @@ fn drivers(config: &Config, drivers: &mut DriverConfig) -> anyhow::Result<()> {
         for (key, value) in settings {
             let place = format!("plugin {driver:?}: config key {key:?}");
             let flag = || value.as_bool().with_context(|| format!("{place} must be true or false, not {value}"));
-            let text = || value.as_str().map(str::to_owned).with_context(|| format!("{place} must be a text, not {value}"));
+            let text =
+                || value.as_str().map(str::to_owned).with_context(|| format!("{place} must be a text, not {value}"));
             match (driver.as_str(), key.as_str()) {
                 ("raw_exec", "enabled") => drivers.raw_exec.enabled = flag()?,
                 ("raw_exec", "denied_host_uids") => drivers.raw_exec.denied_host_uids = text()?,
                 ("raw_exec", "denied_host_gids") => drivers.raw_exec.denied_host_gids = text()?,
                 ("raw_exec", "denied_envvars") => {
-                    let list = value.as_array().with_context(|| format!("{place} must be a list of texts, not {value}"))?;
+                    let list =
+                        value.as_array().with_context(|| format!("{place} must be a list of texts, not {value}"))?;
                     let names = list.iter().map(|name| name.as_str().map(str::to_owned));
                     drivers.raw_exec.denied_envvars = names
                         .collect::<Option<_>>()
@@ -169,8 +172,12 @@ fn drivers(config: &Config, drivers: &mut DriverConfig) -> anyhow::Result<()> {
                     "{place} is unknown; enabled, denied_host_uids, denied_host_gids and denied_envvars are known"
                 ),
                 ("mock_driver", "enabled") => drivers.mock_driver = if flag()? { Switch::On } else { Switch::Off },
-                ("exec" | "docker" | "podman" | "java" | "qemu", key) if key.starts_with("denied_") || key == "allow_caps" => {
-                    anyhow::bail!("{place} asks for a protection, but this build does not have the driver yet: remove it to start")
+                ("exec" | "docker" | "podman" | "java" | "qemu", key)
+                    if key.starts_with("denied_") || key == "allow_caps" =>
+                {
+                    anyhow::bail!(
+                        "{place} asks for a protection, but this build does not have the driver yet: remove it to start"
+                    )
                 }
                 _ => {}
             }

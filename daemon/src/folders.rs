@@ -41,14 +41,16 @@ impl Folders {
             allocations: or(&config.client.alloc_dir, "alloc"),
             temporary: None,
         };
-        let wanted = [(config.server.enabled, &folders.server), (config.client.enabled, &folders.state), (config.client.enabled, &folders.allocations)];
+        let wanted = [
+            (config.server.enabled, &folders.server),
+            (config.client.enabled, &folders.state),
+            (config.client.enabled, &folders.allocations),
+        ];
         for (_, folder) in wanted.into_iter().filter(|(enabled, _)| *enabled) {
             let mode = if *folder == folders.allocations { 0o711 } else { 0o700 };
-            DirBuilder::new()
-                .recursive(true)
-                .mode(mode)
-                .create(folder)
-                .with_context(|| format!("cannot make the folder {}; check data_dir and its permissions", folder.display()))?;
+            DirBuilder::new().recursive(true).mode(mode).create(folder).with_context(|| {
+                format!("cannot make the folder {}; check data_dir and its permissions", folder.display())
+            })?;
         }
         Ok(Self { temporary, ..folders })
     }

@@ -7,8 +7,9 @@ mod describe;
 mod folders;
 mod interfaces;
 mod measure;
-mod signals;
 mod sd_notify;
+mod signals;
+mod snapshot;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     match cli::parse(&arguments) {
         Ok(cli::Action::Agent(options)) => agent::run(options),
         Ok(cli::Action::Validate(paths)) => agent::validate(&paths),
+        Ok(cli::Action::Inspect(path)) => snapshot::inspect(&path),
         Ok(cli::Action::Version) => {
             println!("nomadd v{VERSION} (compatible with Nomad v{NOMAD_VERSION})");
             ExitCode::SUCCESS

@@ -142,7 +142,13 @@ fn flat(name: &str) -> String {
 fn braces(key: &Key) -> String {
     let inside: Vec<String> = key
         .labels()
-        .map(|label| format!("{}=\"{}\"", flat(label.key()), label.value().replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")))
+        .map(|label| {
+            format!(
+                "{}=\"{}\"",
+                flat(label.key()),
+                label.value().replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+            )
+        })
         .collect();
     if inside.is_empty() { String::new() } else { format!("{{{}}}", inside.join(",")) }
 }
