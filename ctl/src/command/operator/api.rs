@@ -70,10 +70,8 @@ pub async fn run(args: Args, context: Context) -> Outcome {
     let mut answer = response.into_body();
     while let Some(frame) = answer.frame().await {
         let frame = frame.map_err(|error| failed(chain(&error)))?;
-        if let Ok(data) = frame.into_data() {
-            if !stream::put(To::Stdout, &data) {
-                break;
-            }
+        if frame.into_data().is_ok_and(|data| !stream::put(To::Stdout, &data)) {
+            break;
         }
     }
     Ok(0)
