@@ -1,5 +1,5 @@
-//! What the fuzz targets call: one function per parser of bytes from outside. Each returns, whatever the bytes are; what it
-//! asserts is what holds for every input beyond not panicking.
+//! What the fuzz targets call: one function per parser of bytes from outside. Each returns, whatever the bytes are: whether
+//! they were understood. What it asserts is what holds for every input beyond not panicking.
 //!
 //! `fuzz/fuzz_targets` gives them to libFuzzer; `tests/corpus.rs` runs them over `fuzz/corpus` and mutations of it.
 
@@ -11,7 +11,7 @@ pub use stored::{archive, command, executor_record, log_segment, snapshot};
 pub use text::{address, agent_config, filter, job_file, job_hcl1, job_json};
 
 /// A target: its name (of its corpus folder, too) and its function.
-pub type Target = (&'static str, fn(&[u8]));
+pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All of them.
 pub const TARGETS: &[Target] = &[

@@ -1,6 +1,8 @@
 //! Every target over its committed inputs and over thousands of changes to them, the same in every run
 //! (unless FUZZ_SEED and FUZZ_ROUNDS, two numbers, ask for others and for more).
 
+#![expect(clippy::expect_used, reason = "a test that cannot read its input has failed")]
+
 mod corpus {
     mod seeds;
 }
@@ -11,7 +13,7 @@ use std::path::Path;
 use nomadd_fuzz::TARGETS;
 
 /// Changed inputs per target, unless FUZZ_ROUNDS says how many.
-const ROUNDS: usize = 6000;
+const ROUNDS: u64 = 6000;
 /// Words that make texts interesting.
 const WORDS: &[&str] = &[
     "{",
@@ -105,11 +107,11 @@ fn changed(inputs: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-fn run(name: &str, target: fn(&[u8]), input: &[u8]) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(input))) {
+fn run(name: &str, target: fn(&[u8]) -> bool, input: &[u8]) -> bool {
+    catch_unwind(AssertUnwindSafe(|| target(input))).unwrap_or_else(|panic| {
         eprintln!("target {name} fails for {:?}", input.escape_ascii().to_string());
         std::panic::resume_unwind(panic);
-    }
+    })
 }
 
 fn check(name: &str) {
@@ -128,10 +130,14 @@ fn check(name: &str) {
     }
     let number = |variable| std::env::var(variable).ok().and_then(|text| text.parse::<u64>().ok());
     let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ number("FUZZ_SEED").unwrap_or(0));
-    for _ in 0..number("FUZZ_ROUNDS").unwrap_or(ROUNDS as u64) {
+    let rounds = number("FUZZ_ROUNDS").unwrap_or(ROUNDS);
+    let mut understood = 0;
+    for _ in 0..rounds {
         let input = changed(&inputs, &mut random);
-        run(name, *target, &input);
+        understood += u64::from(run(name, *target, &input));
     }
+    // Changes that never get past the first check, or that never hurt, would try nothing.
+    assert!((rounds / 1000..rounds).contains(&understood), "{understood} of {rounds} changed inputs were understood");
 }
 
 macro_rules! targets {
