@@ -122,6 +122,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_ambiguous_beginning_is_a_failure_that_lists_what_matched() {
+        let of = |ids: &[&str]| {
+            only(ids.iter().map(|id| (*id).to_owned()).collect(), || "none".to_owned(), |many| many.join(" "))
+        };
+        assert_eq!(of(&["6a31"]).unwrap(), "6a31");
+        assert_eq!(of(&[]).unwrap_err().message, "none");
+        let many = of(&["6a12", "6a31"]).unwrap_err();
+        assert_eq!((many.code, many.message.as_str()), (1, "6a12 6a31"));
+    }
+
+    #[test]
     fn odd_beginnings_lose_a_digit_on_the_way_to_the_server() {
         for (prefix, sent) in
             [("6a", "6a"), ("6a3", "6a"), ("de10d033-0", "de10d033-"), ("de10d033-", "de10d033"), ("zzz", "zz")]
