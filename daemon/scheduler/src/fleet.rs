@@ -10,6 +10,7 @@ use nomadd_model::{Eligibility, Node, NodeId, NodeStatus, Text};
 use nomadd_state::{NodeRecord, State};
 
 use crate::rank::binpack::Amount;
+use crate::rank::index::{Candidate, Entry};
 
 /// What the inner loop reads of a node.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +72,10 @@ pub struct Fleet {
 #[derive(Debug, Default, Clone)]
 pub struct Buffers {
     numbers: Vec<Vec<u32>>,
+    /// Entries of an index.
+    pub entries: Vec<Vec<Entry>>,
+    /// What a run found, on the way into its index.
+    pub candidates: Vec<Candidate>,
 }
 
 impl Buffers {

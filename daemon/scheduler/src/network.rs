@@ -98,6 +98,12 @@ impl PortTable {
         }
     }
 
+    /// The device of an address, as the networks of tasks name it.
+    pub fn device_of(&self, ip: &str) -> String {
+        let found = self.addresses.iter().find(|address| &*address.ip == ip);
+        found.map(|address| address.device.clone()).unwrap_or_default()
+    }
+
     /// Marks the ports of an allocation as taken.
     pub fn add(&mut self, resources: &AllocatedResources) {
         for PortMapping { host_ip, value, .. } in &resources.shared.ports {
@@ -150,9 +156,6 @@ impl PortTable {
                 }
             }
             return Err(error);
-        }
-        if let Some((at, _)) = taken.first() {
-            network.device = self.addresses.get(*at).map(|address| address.device.clone()).unwrap_or_default();
         }
         Ok((network, mappings))
     }

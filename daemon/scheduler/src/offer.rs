@@ -57,6 +57,7 @@ impl Ledger {
                 trial.ports.assign(network, random).map_err(|error| format!("network: {error}"))?;
             if let Some(first) = ports.first() {
                 network.ip = first.host_ip.to_string();
+                network.device = trial.ports.device_of(&first.host_ip);
             }
             if let Some(held) = resources.tasks.get_mut(*task) {
                 held.networks.push(network);
@@ -88,11 +89,6 @@ impl Ledger {
         }
         *self = trial;
         Ok(Arc::new(resources))
-    }
-
-    /// Gives back what an offer took.
-    pub fn forget(&mut self, node: &Node, held: &[Arc<AllocatedResources>]) {
-        *self = Self::new(node, held.iter().map(|resources| &**resources));
     }
 }
 

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use nomadd_model::spec::Constraint;
 use nomadd_model::{
-    Affinity, ClientStatus, Job, JobType, NetworkResource, NodeStatus, Port, Spread, Trigger, UpdateStrategy,
+    Affinity, ClientStatus, DesiredTransition, DisconnectStrategy, Duration, Job, JobType, NetworkResource, NodeStatus,
+    Port, Spread, Trigger, UpdateStrategy,
 };
 use nomadd_scheduler::ask::Ask;
 use nomadd_scheduler::feasible;
@@ -40,6 +41,7 @@ struct JobSpec {
     dynamic_ports: usize,
     parallel: i64,
     version: u8,
+    disconnect: u8,
 }
 
 #[derive(Debug, Clone)]
@@ -53,6 +55,9 @@ enum Step {
     AllRun(u8),
     Healthy(u8),
     Pass(u16),
+    Drain(u8),
+    Disconnect(u8),
+    Return(u8),
 }
 
 fn node_spec() -> impl Strategy<Value = NodeSpec> {
@@ -64,10 +69,10 @@ fn job_spec() -> impl Strategy<Value = JobSpec> {
     (
         (0..7i64, 50..1_500i64, 32..1_500i64),
         (any::<bool>(), 0..4u8, any::<bool>(), any::<bool>()),
-        (prop::bool::weighted(0.2), 0..3usize, 0..3i64, 0..3u8),
+        (prop::bool::weighted(0.2), 0..3usize, 0..3i64, 0..3u8, 0..3u8),
     )
         .prop_map(|((count, cpu, memory), (constrained, distinct, spread, affinity), tail)| {
-            let (static_port, dynamic_ports, parallel, version) = tail;
+            let (static_port, dynamic_ports, parallel, version, disconnect) = tail;
             JobSpec {
                 count,
                 cpu,
@@ -80,6 +85,7 @@ fn job_spec() -> impl Strategy<Value = JobSpec> {
                 dynamic_ports,
                 parallel,
                 version,
+                disconnect,
             }
         })
 }
@@ -95,6 +101,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..3u8).prop_map(Step::AllRun),
         1 => (0..3u8).prop_map(Step::Healthy),
         1 => (1..400u16).prop_map(Step::Pass),
+        1 => (0..3u8).prop_map(Step::Drain),
+        1 => (0..8u8).prop_map(Step::Disconnect),
+        1 => (0..8u8).prop_map(Step::Return),
     ]
 }
 
@@ -120,6 +129,13 @@ fn build(id: u8, spec: &JobSpec) -> Job {
             dynamic_ports: (0..spec.dynamic_ports).map(|at| port(format!("p{at}"), 0)).collect(),
             ..NetworkResource::default()
         }];
+    }
+    if spec.disconnect > 0 {
+        group.disconnect = Some(DisconnectStrategy {
+            lost_after: Some(Duration::from_secs(300)),
+            replace: spec.disconnect > 1,
+            ..DisconnectStrategy::default()
+        });
     }
     let rule = |left: &str, operand: &str, right: &str| Constraint {
         l_target: left.into(),
@@ -181,7 +197,9 @@ fn check_allowed(world: &World, job: &Job, outcome: &Outcome) {
         let all: BTreeSet<_> = live.iter().map(|one| one.node_id).collect();
         assert_eq!(all.len(), live.len(), "two of a system job on one node");
     } else {
-        assert!(live.len() as i64 <= job.task_groups[0].count.max(0), "more than wanted: {}", live.len());
+        // An unknown allocation may come back beside its replacement.
+        let known = live.iter().filter(|one| one.client_status != ClientStatus::Unknown).count();
+        assert!(known as i64 <= job.task_groups[0].count.max(0), "more than wanted: {known}");
     }
 }
 
@@ -236,6 +254,23 @@ fn take(world: &mut World, nodes: &[nomadd_model::NodeId], step: Step) {
                 settle(world, &name(id), Trigger::RetryFailedAlloc);
             }
         }
+        Step::Drain(id) => {
+            if let Some(one) = world.live(&name(id)).first() {
+                let transition = DesiredTransition { migrate: Some(true), ..DesiredTransition::default() };
+                world.transition(one.id, transition);
+                settle(world, &name(id), Trigger::NodeDrain);
+            }
+        }
+        Step::Disconnect(at) => {
+            node_changes(world, nodes, at, |world, id| world.node_status(id, NodeStatus::Disconnected));
+        }
+        Step::Return(at) => node_changes(world, nodes, at, |world, id| {
+            world.node_status(id, NodeStatus::Ready);
+            let here: Vec<_> = world.state.allocations_by_node(id).cloned().collect();
+            for one in here.iter().filter(|one| one.client_status == ClientStatus::Unknown) {
+                world.client(one.id, ClientStatus::Running);
+            }
+        }),
         Step::AllRun(id) => world.all_run(&name(id)),
         Step::Healthy(id) => {
             for one in world.live(&name(id)) {

@@ -11,7 +11,7 @@ use crate::feasible;
 use crate::feasible::distinct::Properties;
 use crate::offer::amount_on;
 use crate::rank::binpack;
-use crate::rank::index::{Cost, Entry, Index};
+use crate::rank::index::{Candidate, Cost, Entry, Index};
 use crate::rank::spread::Spreads;
 
 /// The placements of one group.
@@ -39,7 +39,7 @@ impl<'a, 'b> Run<'a, 'b> {
         let spreads = Spreads::new(&ask.spreads, ask.spread_weights, ask.group.count);
         let mut run = Self {
             ask,
-            index: Index::new(buffers.take(nodes), seed, spreads),
+            index: Index::new(buffers.take(nodes), std::mem::take(&mut buffers.entries), seed, spreads),
             standings: Standings::new(buffers.take(nodes)),
             tuples: buffers.take(if ask.spreads.is_empty() { 0 } else { nodes }),
             affinity: if ask.affinities.is_empty() { Vec::new() } else { vec![0.0; nodes] },
@@ -50,17 +50,21 @@ impl<'a, 'b> Run<'a, 'b> {
             property_parked: Vec::new(),
         };
         run.count_live(placer);
-        let candidates = run.look(placer);
-        run.index.fill(candidates.into_iter());
+        let mut candidates = std::mem::take(&mut placer.fleet.buffers.candidates);
+        run.look(placer, &mut candidates);
+        run.index.fill(candidates.drain(..));
+        placer.fleet.buffers.candidates = candidates;
         run
     }
 
     /// Gives back what it lent.
     pub fn finish(self, placer: &mut Placer<'_>) {
         let Self { standings, tuples, group_count, job_count, index, .. } = self;
-        for list in [standings.of, tuples, group_count, job_count, index.into_stamps()] {
+        let (stamps, entries) = index.into_lists();
+        for list in [standings.of, tuples, group_count, job_count, stamps] {
             placer.fleet.buffers.put(list);
         }
+        placer.fleet.buffers.entries = entries;
     }
 
     /// Counts what is there already.
@@ -79,14 +83,13 @@ impl<'a, 'b> Run<'a, 'b> {
     }
 
     /// Finds the candidates and why the others are none.
-    fn look(&mut self, placer: &Placer<'_>) -> Vec<(u32, u32, u32, f64)> {
+    fn look(&mut self, placer: &Placer<'_>, candidates: &mut Vec<Candidate>) {
         let ask = self.ask;
         let per_node = feasible::needs_node_verdict(ask);
         let unique_affinity = ask.affinities.iter().any(|(rule, _)| rule.unique);
         let unique_spread = self.index.spreads.is_unique();
         // What a class decides for all its nodes: the reason against it, or affinity and tuple.
         let mut classes: Vec<Option<(u32, f64, u32)>> = vec![None; placer.fleet.classes().len()];
-        let mut candidates = Vec::with_capacity(placer.reach.total as usize);
         for (at, row) in placer.fleet.rows().iter().enumerate() {
             let class = row.class as usize;
             if !row.ready || placer.reach.by_class.get(class).is_none_or(|count| *count == 0) {
@@ -136,7 +139,6 @@ impl<'a, 'b> Run<'a, 'b> {
                 candidates.push((number, tuple, scores, sum));
             }
         }
-        candidates
     }
 
     /// Whether a row's node is ready and one of those that the job may use.

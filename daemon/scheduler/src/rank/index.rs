@@ -13,10 +13,15 @@ use crate::rank::spread::Spreads;
 
 /// From this many nodes on near ties are broken by the seed.
 const COARSE_FROM: usize = 64;
+/// How many lists of entries are kept for the next index.
+const KEPT_LISTS: usize = 32;
 /// What better spreads may cost of the scores of all placements so far, as a share.
 const SPREAD_BUDGET: f64 = 0.015;
 /// What one placement may cost for a better spread, as a share of the best score.
 const SPREAD_LIMIT: f64 = 0.5;
+
+/// A row with its tuple, the number of its scores and their sum.
+pub type Candidate = (u32, u32, u32, f64);
 
 /// A node that fits, with the sum of its scores without spread and penalty.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +78,7 @@ pub struct Index {
     stamps: Vec<u32>,
     seed: u64,
     coarse: bool,
+    spare: Vec<Vec<Entry>>,
     /// The best scores so far, and what was given away of them for spreads.
     best_sum: f64,
     given: f64,
@@ -82,8 +88,9 @@ pub struct Index {
 }
 
 impl Index {
-    /// No candidates yet; `stamps` is a list of zeros as long as the fleet.
-    pub fn new(stamps: Vec<u32>, seed: u64, spreads: Spreads) -> Self {
+    /// No candidates yet; `stamps` is a list of zeros as long as the fleet, `spare` are lists of before
+    /// whose room is used again.
+    pub fn new(stamps: Vec<u32>, spare: Vec<Vec<Entry>>, seed: u64, spreads: Spreads) -> Self {
         Self {
             buckets: Vec::new(),
             ids: HashMap::new(),
@@ -91,6 +98,7 @@ impl Index {
             finals: Vec::new(),
             coarse: stamps.len() >= COARSE_FROM,
             stamps,
+            spare,
             seed,
             best_sum: 0.0,
             given: 0.0,
@@ -99,9 +107,18 @@ impl Index {
         }
     }
 
-    /// Gives the list of `new` back.
-    pub fn into_stamps(self) -> Vec<u32> {
-        self.stamps
+    /// Gives the lists of `new` back.
+    pub fn into_lists(self) -> (Vec<u32>, Vec<Vec<Entry>>) {
+        let Self { stamps, mut spare, buckets, .. } = self;
+        for bucket in buckets {
+            let mut list = bucket.heap.into_vec();
+            list.clear();
+            spare.push(list);
+        }
+        // The largest are worth keeping, and are used first.
+        spare.sort_by_key(Vec::capacity);
+        spare.drain(..spare.len().saturating_sub(KEPT_LISTS));
+        (stamps, spare)
     }
 
     fn key(&self, row: u32, sum: f64) -> u64 {
@@ -130,15 +147,15 @@ impl Index {
         id
     }
 
-    /// Fills the index with (row, tuple, number of scores, sum), in one go.
-    pub fn fill(&mut self, candidates: impl Iterator<Item = (u32, u32, u32, f64)>) {
+    /// Fills the index in one go.
+    pub fn fill(&mut self, candidates: impl Iterator<Item = Candidate>) {
         let mut heaps: Vec<Vec<Entry>> = Vec::new();
         let mut last = (u32::MAX, u32::MAX, 0);
         for (row, tuple, scores, sum) in candidates {
             let bucket = if (last.0, last.1) == (tuple, scores) { last.2 } else { self.bucket(tuple, scores) };
             last = (tuple, scores, bucket);
-            if heaps.len() <= bucket as usize {
-                heaps.resize_with(bucket as usize + 1, Vec::new);
+            while heaps.len() <= bucket as usize {
+                heaps.push(self.spare.pop().unwrap_or_default());
             }
             let stamp = self.stamps.get(row as usize).copied().unwrap_or(0);
             let entry = Entry { key: self.key(row, sum), sum, row, stamp, bucket };
@@ -294,7 +311,7 @@ mod tests {
     use super::*;
 
     fn index(nodes: usize) -> Index {
-        Index::new(vec![0; nodes], 7, Spreads::new(&[], 0.0, 1))
+        Index::new(vec![0; nodes], Vec::new(), 7, Spreads::new(&[], 0.0, 1))
     }
 
     #[test]
@@ -314,7 +331,7 @@ mod tests {
     #[test]
     fn near_ties_of_a_large_fleet_are_broken_by_the_seed() {
         let first = |seed| {
-            let mut index = Index::new(vec![0; 1000], seed, Spreads::new(&[], 0.0, 1));
+            let mut index = Index::new(vec![0; 1000], Vec::new(), seed, Spreads::new(&[], 0.0, 1));
             index.fill((0..1000).map(|row| (row, 0, 1, 0.5 + f64::from(row) * 1e-6)));
             index.pop().unwrap().row
         };
