@@ -66,7 +66,7 @@ pub async fn helpers() {
     let agent = Agent::dev().await;
     let job = json!({"Job": {"ID": "many", "Name": "many", "Type": "service", "Datacenters": ["*"], "TaskGroups": [{
         "Name": "g", "Count": TASKS, "EphemeralDisk": {"SizeMB": 10}, "Tasks": [{
-            "Name": "t", "Driver": "raw_exec", "Config": {"command": "/bin/sleep", "args": ["1000"]},
+            "Name": "t", "Driver": "raw_exec", "LogConfig": {"MaxFiles": 1, "MaxFileSizeMB": 5}, "Config": {"command": "/bin/sleep", "args": ["1000"]},
             "Resources": {"CPU": 10, "MemoryMB": 16}}]}]}});
     let mut connection = Connection::open(agent.port).await.expect("a connection");
     let reply = connection.send(&request("PUT", "/v1/jobs", job.to_string().as_bytes())).await.expect("an answer");

@@ -88,6 +88,6 @@ async fn wait(connection: &mut Connection, path: &str, accepts: impl Fn(&Value) 
 fn job(name: &str, kind: &str, count: usize, script: &str) -> Value {
     json!({"Job": {"ID": name, "Name": name, "Type": kind, "Datacenters": ["*"], "TaskGroups": [{
         "Name": "g", "Count": count, "EphemeralDisk": {"SizeMB": 10}, "Tasks": [{
-            "Name": "t", "Driver": "raw_exec", "Config": {"command": "/bin/sh", "args": ["-c", script]},
+            "Name": "t", "Driver": "raw_exec", "LogConfig": {"MaxFiles": 1, "MaxFileSizeMB": 5}, "Config": {"command": "/bin/sh", "args": ["-c", script]},
             "Resources": {"CPU": 10, "MemoryMB": 16}}]}]}})
 }

@@ -52,12 +52,12 @@ async fn the_flow_of_a_first_session_works() {
     assert!(outdated.err.contains("Job not updated"), "{}", outdated.err);
 
     let status = agent.ctl(&["job", "status", "example"]).await.ok();
-    let allocations = table(&status, "ID  ");
+    let allocations = table(&status, "ID        Node ID");
     assert_eq!(allocations.iter().filter(|row| row["Status"] == "running").count(), 3, "{status}");
     let id = allocations[0]["ID"].clone();
     look_inside(&agent, &id).await;
 
-    let pids = process::with_environment(&format!("NOMAD_JOB_ID=example\0")).len();
+    let pids = process::with_environment("NOMAD_JOB_ID=example\0").len();
     assert!(pids >= 3, "three redis-servers run, not {pids}");
     agent.ctl(&["job", "stop", "example"]).await.ok();
     until("the job is dead", || async {

@@ -25,6 +25,6 @@ pub fn job(name: &str, kind: &str, count: usize, inner: &str, script: &str) -> S
 /// A task of one shell script.
 pub fn task(name: &str, script: &str) -> String {
     format!(
-        "    task \"{name}\" {{\n      driver = \"raw_exec\"\n      kill_timeout = \"2s\"\n      config {{\n        command = \"/bin/sh\"\n        args = [\"-c\", <<-END\n{script}\nEND\n        ]\n      }}\n      resources {{\n        cpu = 10\n        memory = 16\n      }}\n    }}\n"
+        "    task \"{name}\" {{\n      driver = \"raw_exec\"\n      kill_timeout = \"2s\"\n      logs {{\n        max_files = 2\n        max_file_size = 4\n      }}\n      config {{\n        command = \"/bin/sh\"\n        args = [\"-c\", <<-END\n{script}\nEND\n        ]\n      }}\n      resources {{\n        cpu = 10\n        memory = 16\n      }}\n    }}\n"
     )
 }

@@ -13,7 +13,7 @@ const FILE: &str = r#"job "old" {
         args = ["-c", "env; exec sleep 1000"]
       }
       env {
-        "OLD-KEY" = "quoted"
+        "OLD_KEY" = "quoted"
       }
       resources {
         cpu = 10,
@@ -42,7 +42,7 @@ async fn a_file_of_the_old_language_runs() {
     until("the task has printed its environment", || async {
         let logs = agent.ctl(&["alloc", "logs", id]).await;
         let has = |text: &str| logs.out.contains(text);
-        if has("OLD-KEY=quoted") && has("NOMAD_PORT_http=") { Ok(()) } else { Err(logs) }
+        if has("OLD_KEY=quoted") && has("NOMAD_PORT_http=") { Ok(()) } else { Err(logs) }
     })
     .await;
 }
