@@ -96,6 +96,7 @@ fn configure(options: &Options, interfaces: &Interfaces) -> Result<(Config, Vec<
 async fn live(config: Config, warnings: Vec<String>, threads: usize) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let runtime = Runtime::real(threads);
+    nomadd_runtime::heap::keep_small(&runtime);
     let measures = Measures::install();
     let listeners = bind(&config).await?;
     let folders = Folders::prepare(&config)?;

@@ -133,8 +133,8 @@ impl Drop for Following {
 pub fn table(text: &str, head: &str) -> Vec<std::collections::BTreeMap<String, String>> {
     let mut lines = text.lines().skip_while(|line| !line.starts_with(head));
     let header = lines.next().unwrap_or_else(|| panic!("no table that begins with {head:?} in:\n{text}"));
-    let mut starts: Vec<usize> = vec![0];
-    starts.extend(header.match_indices("  ").map(|(at, _)| at + 2).filter(|at| !header[*at..].starts_with(' ')));
+    let begins = |at: &usize| *at == 0 || (header[..*at].ends_with("  ") && !header[*at..].starts_with(' '));
+    let starts: Vec<usize> = (0..header.len()).filter(begins).collect();
     let cell = |line: &str, column: usize| {
         let end = starts.get(column + 1).copied().unwrap_or(usize::MAX);
         line.chars().skip(starts[column]).take(end - starts[column]).collect::<String>().trim().to_owned()

@@ -5,6 +5,7 @@
 //! simulation can hold them. Uses no other room but `model`.
 
 pub mod clock;
+pub mod heap;
 pub mod log;
 pub mod pool;
 pub mod seeds;

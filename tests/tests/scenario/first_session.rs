@@ -1,7 +1,8 @@
 //! The first session of somebody who knows Nomad: every command in its order, with redis-server of Debian.
 
 use nomadd_tests::ctl::{table, value};
-use nomadd_tests::{Agent, process, until};
+use nomadd_tests::{Agent, until};
+use serde_json::Value;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_flow_of_a_first_session_works() {
@@ -57,8 +58,8 @@ async fn the_flow_of_a_first_session_works() {
     let id = allocations[0]["ID"].clone();
     look_inside(&agent, &id).await;
 
-    let pids = process::with_environment("NOMAD_JOB_ID=example\0").len();
-    assert!(pids >= 3, "three redis-servers run, not {pids}");
+    let ports: Vec<u16> = agent.allocations("example").await.iter().map(port).collect();
+    assert_eq!(ports.iter().filter(|port| answers(**port)).count(), 3, "three redis-servers run at {ports:?}");
     agent.ctl(&["job", "stop", "example"]).await.ok();
     until("the job is dead", || async {
         let status = agent.ctl(&["job", "status", "example"]).await.ok();
@@ -69,6 +70,7 @@ async fn the_flow_of_a_first_session_works() {
         }
     })
     .await;
+    assert!(!ports.iter().any(|port| answers(*port)), "none runs any more");
     agent.ctl(&["job", "stop", "-purge", "example"]).await.ok();
     let gone = agent.ctl(&["job", "status", "example"]).await.code(1);
     assert!(gone.err.contains("No job(s) with prefix or ID \"example\" found"), "{}", gone.err);
@@ -109,7 +111,17 @@ async fn look_inside(agent: &Agent, id: &str) {
         ])
         .await
         .ok();
-    logs.prints("Accepted 127.0.0.1").await;
+    logs.prints("Client closed connection").await;
     logs.interrupt();
     assert_eq!(logs.ends().await.code(), Some(0));
+}
+
+/// The port that an allocation was given.
+fn port(allocation: &Value) -> u16 {
+    let value = &allocation["AllocatedResources"]["Shared"]["Ports"][0]["Value"];
+    value.as_u64().and_then(|port| port.try_into().ok()).unwrap_or_else(|| panic!("no port: {allocation}"))
+}
+
+fn answers(port: u16) -> bool {
+    std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
