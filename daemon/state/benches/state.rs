@@ -1,6 +1,6 @@
 //! Measures the state alone: allocations upserted by plan results while a snapshot is held, and memory per running one.
 //!
-//! `cargo bench -p nomadd-state` prints one `name value unit` per line; `NOMADD_BENCH_ALLOCATIONS` sets how many allocations
+//! `cargo bench -p nomadd-state` prints one line of JSON per row; `NOMADD_BENCH_ALLOCATIONS` sets how many allocations
 //! (1,000,000). Memory is what the process gained, indexes included, over allocations that run with three task events.
 
 use std::sync::Arc;
@@ -189,9 +189,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         all.extend(ids);
         index += 1;
     }
-    println!("state.placements {:.0} allocations/s", placed as f64 / seconds);
-    println!("state.placements_per_cpu_second {:.0} allocations/s", placed as f64 / busy);
-    println!("state.placements_slowest_batch {:.0} allocations/s", BATCH as f64 / slowest);
+    row(
+        "state: allocations upserted by plan results",
+        "allocations/s",
+        HIGHER,
+        placed as f64 / seconds,
+        Some(150_000),
+        placed,
+    );
+    row("state: the same per second of CPU", "allocations/s", HIGHER, placed as f64 / busy, None, placed);
+    row("state: the same, slowest batch", "allocations/s", HIGHER, BATCH as f64 / slowest, None, placed);
     for ids in all.chunks(BATCH) {
         let encoded = running(ids).encode()?;
         let command = Command::decode(&encoded)?;
@@ -201,23 +208,40 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         held = state.clone();
         index += 1;
     }
-    println!("state.client_updates {:.0} allocations/s", all.len() as f64 / updating);
-    println!("state.bytes_per_allocation {:.0} bytes", (resident() - before) as f64 / placed as f64);
+    row("state: updates of clients", "allocations/s", HIGHER, all.len() as f64 / updating, None, placed);
+    let bytes = (resident() - before) as f64 / placed as f64;
+    row("state: memory per running allocation", "bytes", LOWER, bytes, Some(1536), placed);
     assert_eq!(held.allocation_count(), placed);
 
     let start = Instant::now();
     let mut size = Counted(0);
     snapshot::write(&state, &mut size)?;
-    println!("state.snapshot_write {:.0} allocations/s", placed as f64 / start.elapsed().as_secs_f64());
-    println!("state.snapshot_bytes_per_allocation {:.0} bytes", size.0 as f64 / placed as f64);
+    let rate = placed as f64 / start.elapsed().as_secs_f64();
+    row("state: snapshot written", "allocations/s", HIGHER, rate, None, placed);
+    row("state: snapshot per allocation", "bytes", LOWER, size.0 as f64 / placed as f64, None, placed);
     let start = Instant::now();
     let mut clones = 0usize;
     for _ in 0..100_000 {
         clones += std::hint::black_box(state.clone()).node_count();
     }
-    println!("state.clone {:.0} ns", start.elapsed().as_nanos() as f64 / 100_000.0);
+    row("state: a snapshot taken", "ns", LOWER, start.elapsed().as_nanos() as f64 / 100_000.0, None, placed);
     assert_eq!(clones, NODES * 100_000);
     Ok(())
+}
+
+const LOWER: &str = "lower";
+const HIGHER: &str = "higher";
+
+/// One row of the table: what was measured, and what is to be reached where something is.
+fn row(name: &str, unit: &str, better: &str, value: f64, goal: Option<u32>, allocations: usize) {
+    let load =
+        format!("{allocations} allocations with 3 task events on {NODES} nodes, a snapshot held across every batch");
+    let value = value.round();
+    let line = serde_json::json!({
+        "name": name, "unit": unit, "better": better, "samples": [value], "value": value, "goal": goal,
+        "command": "cargo bench -p nomadd-state", "load": load,
+    });
+    println!("{line}");
 }
 
 /// Counts what is written.
