@@ -30,7 +30,8 @@ test: deps
 bench: build
 	@packaging/run-benches
 
-lint: deps
+lint:
+	@packaging/install-deps lint
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(PROFILE) --locked --workspace --all-targets -- -D warnings
 	$(CARGO) deny --locked --log-level error check bans licenses sources

@@ -3,6 +3,8 @@
 //! Prints one JSON object per line: {name, unit, better, samples, value, goal, command, load}. Each measurement has its own agent;
 //! `cargo bench -p nomadd-tests -- WORD` runs those whose function has WORD in its name.
 
+#![expect(clippy::expect_used, reason = "a measurement that cannot go on ends")]
+
 mod agent {
     pub mod http;
     pub mod load;
@@ -15,10 +17,12 @@ mod agent {
 use std::pin::Pin;
 
 type Measured = Pin<Box<dyn Future<Output = ()>>>;
+/// A measurement's name, and what starts it.
+type Measurement = (&'static str, fn() -> Measured);
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let all: [(&str, fn() -> Measured); 9] = [
+    let all: [Measurement; 9] = [
         ("start", || Box::pin(agent::start::ready())),
         ("idle", || Box::pin(agent::size::idle())),
         ("helpers", || Box::pin(agent::size::helpers())),

@@ -1,5 +1,7 @@
 //! The harness: agents of the real binaries on free ports, nomadctl, and waiting for conditions.
 
+#![expect(clippy::expect_used, reason = "a harness that cannot go on fails its test")]
+
 pub mod agent;
 pub mod ctl;
 pub mod process;

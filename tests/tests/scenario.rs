@@ -1,5 +1,7 @@
 //! Flows of real people on the real binaries: agents on free ports, programs from Debian packages, conditions instead of pauses.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail their test")]
+
 mod scenario {
     pub mod batch;
     pub mod failing;
