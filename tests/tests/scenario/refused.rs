@@ -6,7 +6,7 @@ use nomadd_tests::Agent;
 use nomadd_tests::agent::{binary, free_port};
 
 fn start(arguments: &[&str]) -> Output {
-    Command::new(binary("nomadd")).arg("agent").args(arguments).output().expect("nomadd starts")
+    Command::new(binary("nomadd")).arg("agent").args(arguments).output().unwrap()
 }
 
 #[track_caller]
