@@ -2,19 +2,54 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use metrics_util::registry::{AtomicStorage, Registry};
+use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use metrics_util::registry::{Registry, Storage};
 use nomadd_model::{GaugeValue, MetricsSummary, SampledValue, Time};
 
 /// The measures of this process; a clone shows the same.
 #[derive(Clone)]
-pub struct Measures(Arc<Registry<Key, AtomicStorage>>);
+pub struct Measures(Arc<Registry<Key, Totals>>);
 
-/// How many samples of one histogram are looked at; more are merged into the sums.
+/// What is kept of each measure: numbers, never the samples themselves, so that nothing grows with time.
+struct Totals;
+
+impl Storage<Key> for Totals {
+    type Counter = Arc<AtomicU64>;
+    type Gauge = Arc<AtomicU64>;
+    type Histogram = Arc<Total>;
+
+    fn counter(&self, _: &Key) -> Self::Counter {
+        Arc::default()
+    }
+    fn gauge(&self, _: &Key) -> Self::Gauge {
+        Arc::default()
+    }
+    fn histogram(&self, _: &Key) -> Self::Histogram {
+        Arc::default()
+    }
+}
+
+/// The running sums of one histogram.
 #[derive(Default)]
+struct Total(Mutex<Sample>);
+
+impl HistogramFn for Total {
+    fn record(&self, value: f64) {
+        let mut sample = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = sample.count == 0;
+        sample.count += 1;
+        sample.sum += value;
+        sample.squares += value * value;
+        sample.min = if first { value } else { sample.min.min(value) };
+        sample.max = if first { value } else { sample.max.max(value) };
+    }
+}
+
+/// All samples of one histogram since the start, as sums.
+#[derive(Clone, Copy, Default)]
 struct Sample {
     count: u64,
     sum: f64,
@@ -26,7 +61,7 @@ struct Sample {
 impl Measures {
     /// Installs the recorder; a second one in the same process only sees what is recorded through itself.
     pub fn install() -> Self {
-        let measures = Self(Arc::new(Registry::atomic()));
+        let measures = Self(Arc::new(Registry::new(Totals)));
         // Fails only when one is installed already (tests).
         let _second = metrics::set_global_recorder(measures.clone());
         measures
@@ -40,23 +75,11 @@ impl Measures {
         self.0.get_counter_handles().into_iter().map(|(key, value)| (key, value.load(Ordering::Relaxed))).collect()
     }
     fn samples(&self) -> BTreeMap<Key, Sample> {
-        let mut samples = BTreeMap::new();
-        for (key, bucket) in self.0.get_histogram_handles() {
-            let mut sample = Sample { min: f64::INFINITY, max: f64::NEG_INFINITY, ..Sample::default() };
-            bucket.data_with(|values| {
-                for value in values {
-                    sample.count += 1;
-                    sample.sum += value;
-                    sample.squares += value * value;
-                    sample.min = sample.min.min(*value);
-                    sample.max = sample.max.max(*value);
-                }
-            });
-            if sample.count > 0 {
-                samples.insert(key, sample);
-            }
-        }
-        samples
+        let taken = |(key, total): (Key, Arc<Total>)| {
+            let sample = *total.0.lock().unwrap_or_else(PoisonError::into_inner);
+            (sample.count > 0).then_some((key, sample))
+        };
+        self.0.get_histogram_handles().into_iter().filter_map(taken).collect()
     }
 
     /// Nomad's JSON form.
@@ -165,5 +188,23 @@ impl Recorder for Measures {
     }
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
         self.0.get_or_create_histogram(key, |histogram| Histogram::from_arc(Arc::clone(histogram)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_histogram_is_kept_as_sums() {
+        let measures = Measures(Arc::new(Registry::new(Totals)));
+        let key = Key::from_static_name("nomad.test");
+        for value in [4.0, 2.0, 6.0] {
+            measures.0.get_or_create_histogram(&key, |total| total.record(value));
+        }
+        let summary = measures.summary(Time(0));
+        let sample = &summary.samples[0];
+        assert_eq!((sample.count, sample.sum, sample.min, sample.max, sample.mean), (3, 12.0, 2.0, 6.0, 4.0));
+        assert!(measures.prometheus().contains("nomad_test_sum 12"));
     }
 }
