@@ -65,6 +65,12 @@ pub async fn watch(context: &Context, id: &str, length: Length) -> Result<Ended,
             return Ok(Ended { unplaced, deployment: None });
         }
         let deployment_id = evaluation.deployment_id.to_string();
+        // Nomad watches on for ever here: a deployment without a single placement has no deadline.
+        if unplaced && deployment::is_empty(context, &deployment_id).await? {
+            head(context, "Nothing could be placed: the job waits for capacity");
+            detail(&format!("See what would help: nomadctl job why {}", evaluation.job_id));
+            return Ok(Ended { unplaced, deployment: None });
+        }
         head(context, &format!("Monitoring deployment {:?}", length.id(&deployment_id)));
         let status = deployment(context, &deployment_id, length, "    ").await?;
         return Ok(Ended { unplaced, deployment: Some(status) });

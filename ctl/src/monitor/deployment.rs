@@ -86,6 +86,12 @@ async fn one(context: &Context, id: &str, length: Length, indent: &str) -> Resul
     }
 }
 
+/// Whether a deployment that goes on has not placed anything yet.
+pub async fn is_empty(context: &Context, id: &str) -> Result<bool, Failure> {
+    let (deployment, _) = ask(context, id, 0).await?;
+    Ok(goes_on(deployment.status) && deployment.task_groups.values().all(|group| group.placed_allocs == 0))
+}
+
 fn goes_on(status: DeploymentStatus) -> bool {
     status.is_active() && status != DeploymentStatus::Blocked
 }
