@@ -18,8 +18,8 @@ use nomadd_model::{
 };
 use nomadd_rpc::{
     AllocationUpdate, AssignedAllocation, InProcess, Method, NodeAllocationUpdateRequest, NodeAllocationUpdateResponse,
-    NodeAllocations, NodeHeartbeatResponse, NodeRegisterRequest, NodeRegisterResponse, RpcError, Service, decode,
-    encode,
+    NodeAllocations, NodeHeartbeatResponse, NodeRegisterRequest, NodeRegisterResponse, Peer, RpcError, Service, Tunnel,
+    TunnelHello, decode, encode,
 };
 use nomadd_runtime::Runtime;
 use serde_json::json;
@@ -170,7 +170,7 @@ impl Server {
 
 #[async_trait]
 impl Service for Server {
-    async fn call(&self, method: Method, request: &[u8]) -> Result<Vec<u8>, RpcError> {
+    async fn call(&self, _: &Peer, method: Method, request: &[u8]) -> Result<Vec<u8>, RpcError> {
         let mut state = self.state.lock().unwrap();
         if state.unreachable {
             return Err(RpcError::Unreachable);
@@ -194,7 +194,7 @@ impl Service for Server {
         Ok(answer)
     }
 
-    async fn subscribe(&self, _: Method, _: &[u8], updates: mpsc::Sender<Vec<u8>>) -> Result<(), RpcError> {
+    async fn subscribe(&self, _: &Peer, _: Method, _: &[u8], updates: mpsc::Sender<Vec<u8>>) -> Result<(), RpcError> {
         let mut state = self.state.lock().unwrap();
         if state.unreachable {
             return Err(RpcError::Unreachable);
@@ -204,6 +204,10 @@ impl Service for Server {
         drop(updates.try_send(encode(&message)?));
         state.subscribers.push(updates);
         Ok(())
+    }
+
+    async fn tunnel(&self, _: &Peer, _: TunnelHello, _: Tunnel) -> Result<(), RpcError> {
+        Err(RpcError::Refused("no tunnels here".to_owned()))
     }
 }
 

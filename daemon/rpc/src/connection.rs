@@ -1,4 +1,4 @@
-//! The connection between a node and a server: calls, and a subscription that the server pushes on.
+//! The connection with a server: calls, subscriptions that the server pushes on, and tunnels.
 //!
 //! `InProcess` joins the two halves of one process. It carries encoded bytes all the same, so that what works here works over
 //! a network.
@@ -9,34 +9,10 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::codec::{CodecError, decode, encode};
-use crate::message::Method;
-
-/// Why a call failed.
-#[derive(Debug, thiserror::Error)]
-pub enum RpcError {
-    /// No server could be reached: try again later.
-    #[error("no server can be reached")]
-    Unreachable,
-    /// There is no leader at the moment: try again later.
-    #[error("the servers have no leader at the moment")]
-    NoLeader,
-    /// The server has too much to do: try again later.
-    #[error("the server is busy")]
-    Busy,
-    /// The server refused the call; trying again does not help.
-    #[error("the server refused: {0}")]
-    Refused(String),
-    /// A message could not be written or read.
-    #[error(transparent)]
-    Codec(#[from] CodecError),
-}
-
-impl RpcError {
-    /// Whether the same call may succeed later.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable | Self::NoLeader | Self::Busy)
-    }
-}
+use crate::error::RpcError;
+use crate::method::Method;
+use crate::peer::Peer;
+use crate::tunnel::{TUNNEL_BUFFER, Tunnel, TunnelHello};
 
 /// The pushed half of a subscription; bounded: a node that does not read makes the server wait, not grow.
 #[derive(Debug)]
@@ -53,22 +29,32 @@ impl Updates {
     }
 }
 
-/// The node's end of a connection.
+/// The dialer's end of a connection.
 #[async_trait]
 pub trait Connection: Send + Sync + std::fmt::Debug {
     /// Calls a method with an encoded request; returns the encoded response.
     async fn call(&self, method: Method, request: Vec<u8>) -> Result<Vec<u8>, RpcError>;
     /// Opens a subscription with an encoded request.
     async fn subscribe(&self, method: Method, request: Vec<u8>) -> Result<Updates, RpcError>;
+    /// Opens a tunnel; returns when the server has accepted it.
+    async fn tunnel(&self, hello: TunnelHello) -> Result<Tunnel, RpcError>;
 }
 
 /// The server's end of a connection.
 #[async_trait]
 pub trait Service: Send + Sync {
     /// Answers a call.
-    async fn call(&self, method: Method, request: &[u8]) -> Result<Vec<u8>, RpcError>;
+    async fn call(&self, peer: &Peer, method: Method, request: &[u8]) -> Result<Vec<u8>, RpcError>;
     /// Begins to serve a subscription in a task of its own, which ends when the node is gone (`updates` closed), and returns.
-    async fn subscribe(&self, method: Method, request: &[u8], updates: mpsc::Sender<Vec<u8>>) -> Result<(), RpcError>;
+    async fn subscribe(
+        &self,
+        peer: &Peer,
+        method: Method,
+        request: &[u8],
+        updates: mpsc::Sender<Vec<u8>>,
+    ) -> Result<(), RpcError>;
+    /// Begins to serve a tunnel in a task of its own and returns; an error refuses it.
+    async fn tunnel(&self, peer: &Peer, hello: TunnelHello, stream: Tunnel) -> Result<(), RpcError>;
 }
 
 /// Calls a method with typed messages.
@@ -83,7 +69,7 @@ where
 
 /// A connection within one process.
 #[derive(Clone)]
-pub struct InProcess(Arc<dyn Service>);
+pub struct InProcess(Arc<dyn Service>, Peer);
 
 /// How many pushed messages may wait for a node.
 const UPDATES_IN_FLIGHT: usize = 16;
@@ -91,7 +77,7 @@ const UPDATES_IN_FLIGHT: usize = 16;
 impl InProcess {
     /// Joins a node to a server of the same process.
     pub fn new(service: Arc<dyn Service>) -> Self {
-        Self(service)
+        Self(service, Peer::in_process())
     }
 }
 impl std::fmt::Debug for InProcess {
@@ -103,12 +89,17 @@ impl std::fmt::Debug for InProcess {
 #[async_trait]
 impl Connection for InProcess {
     async fn call(&self, method: Method, request: Vec<u8>) -> Result<Vec<u8>, RpcError> {
-        self.0.call(method, &request).await
+        self.0.call(&self.1, method, &request).await
     }
     /// The service's `subscribe` returns at once and goes on pushing in a task of its own.
     async fn subscribe(&self, method: Method, request: Vec<u8>) -> Result<Updates, RpcError> {
         let (sender, receiver) = mpsc::channel(UPDATES_IN_FLIGHT);
-        self.0.subscribe(method, &request, sender).await?;
+        self.0.subscribe(&self.1, method, &request, sender).await?;
         Ok(Updates(receiver))
+    }
+    async fn tunnel(&self, hello: TunnelHello) -> Result<Tunnel, RpcError> {
+        let (near, far) = tokio::io::duplex(TUNNEL_BUFFER);
+        self.0.tunnel(&self.1, hello, Box::new(far)).await?;
+        Ok(Box::new(near))
     }
 }

@@ -1,13 +1,21 @@
-//! What nodes say to servers and servers to nodes.
+//! What nodes say to servers and servers to nodes and to each other.
 //!
-//! Owns the messages, their stored encoding and the `Connection` that carries the encoded bytes. Here server and client share a
-//! process and a connection is a pair of bounded channels; a network connection carries the same bytes, so nothing above
-//! changes. Called by `client` (dials) and `server` (serves).
+//! Owns the messages, their stored encoding, the methods with the roles that may call them, and the `Connection` that carries
+//! the encoded bytes: within a process (`InProcess`) or over the network. Called by `client` (dials), `raft` (dials) and
+//! `server` (serves); knows nothing of who listens.
 
 pub mod codec;
 pub mod connection;
+pub mod error;
 pub mod message;
+pub mod method;
+pub mod peer;
+pub mod tunnel;
 
 pub use codec::{CodecError, MAX_MESSAGE, decode, encode};
-pub use connection::{Connection, InProcess, RpcError, Service, Updates};
+pub use connection::{Connection, InProcess, Service, Updates};
+pub use error::{Reach, RpcError};
 pub use message::*;
+pub use method::{Kind, Method};
+pub use peer::{Identity, Link, LinkEnd, Peer, Role};
+pub use tunnel::{ByteStream, NodeOrder, Tunnel, TunnelHello};

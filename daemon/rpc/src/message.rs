@@ -1,27 +1,12 @@
-//! The messages between a node and a server.
+//! The messages between nodes and servers, and between servers. What raft says, the raft room encodes.
 
 use std::sync::Arc;
 
 use nomadd_model::{
-    AllocDeploymentStatus, AllocNetworkStatus, Allocation, AllocationId, ClientStatus, Duration, Job, Node, NodeEvent,
-    NodeId, NodeStatus, TaskState, Text, Time, noun,
+    AllocDeploymentStatus, AllocNetworkStatus, Allocation, AllocationId, Bytes, ClientStatus, Duration, Job, KeyId,
+    Node, NodeEvent, NodeId, NodeStatus, TaskState, Text, Time, noun,
 };
 use std::collections::BTreeMap;
-
-/// The methods that a server offers to nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Method {
-    /// `NodeRegisterRequest` → `NodeRegisterResponse`.
-    NodeRegister,
-    /// `NodeHeartbeatRequest` → `NodeHeartbeatResponse`.
-    NodeHeartbeat,
-    /// `NodeAllocationUpdateRequest` → `NodeAllocationUpdateResponse`; a batch is applied whole before it is answered.
-    NodeUpdateAllocations,
-    /// `NodeEventsRequest` → `Acknowledged`.
-    NodeEvents,
-    /// A subscription: `NodeAllocationsRequest` → a stream of `NodeAllocations`.
-    NodeAllocations,
-}
 
 noun! {
     /// A node says that it is here, what it has, and proves that it is the same node with its secret.
@@ -106,6 +91,98 @@ noun! {
     pub struct AssignedAllocation {
         pub allocation: Allocation = "Allocation",
         pub job: Option<Arc<Job>> = "Job",
+    }
+
+    /// A node offers its control stream: servers reach it through that (`NodeOrder`).
+    pub struct NodeControlRequest {
+        pub node_id: NodeId = "NodeID",
+        pub secret: NodeSecret = "Secret",
+    }
+
+    /// Who are you? Says who asks, so that both sides can tell a foreign cluster.
+    pub struct ServerHelloRequest {
+        /// The asking server, or none when a client asks.
+        pub id: NodeId = "ID",
+        pub region: Text = "Region",
+    }
+
+    /// A server introduces itself.
+    pub struct ServerHelloResponse {
+        /// The id of its raft folder.
+        pub id: NodeId = "ID",
+        /// `NAME.REGION`.
+        pub name: Text = "Name",
+        pub region: Text = "Region",
+        pub datacenter: Text = "Datacenter",
+        /// Of the build.
+        pub version: Text = "Version",
+        /// `bootstrap_expect`; 0 where it is not set.
+        pub expect: u32 = "Expect",
+        /// The leader that it knows.
+        pub leader: Option<ServerAddress> = "Leader",
+        /// The servers of its raft configuration; empty before the bootstrap.
+        pub members: Vec<ServerAddress> = "Members",
+        /// Whether its raft log has a configuration.
+        pub bootstrapped: bool = "Bootstrapped",
+    }
+
+    /// A server and where it listens for RPC and HTTP.
+    pub struct ServerAddress {
+        pub id: NodeId = "ID",
+        pub name: Text = "Name",
+        /// `HOST:PORT` of the RPC port.
+        pub rpc: Text = "RPC",
+        /// `HOST:PORT` of the HTTP API, for people.
+        pub http: Text = "HTTP",
+        pub voter: bool = "Voter",
+    }
+
+    /// A follower wants to answer a consistent read.
+    pub struct ReadIndexRequest {
+    }
+
+    /// Everything up to here was acknowledged: answer when it is applied.
+    pub struct ReadIndexResponse {
+        pub index: u64 = "Index",
+    }
+
+    /// A server without root keys asks for them, wrapped for its public key.
+    pub struct KeyringWrapRequest {
+        pub server: NodeId = "Server",
+        /// The server's public wrapping key.
+        pub public_key: Bytes = "PublicKey",
+    }
+
+    /// The root keys, each wrapped for that key.
+    pub struct KeyringWrapResponse {
+        pub keys: Vec<WrappedKey> = "Keys",
+    }
+
+    /// One root key, wrapped.
+    pub struct WrappedKey {
+        pub id: KeyId = "ID",
+        pub wrapped: Bytes = "Wrapped",
+    }
+
+    /// Do you hold the control stream of this node?
+    pub struct NodeHereRequest {
+        pub node_id: NodeId = "NodeID",
+    }
+
+    /// Whether the asked server holds it.
+    pub struct NodeHereResponse {
+        pub here: bool = "Here",
+        /// The node is silent there since then; 0 where it is not.
+        pub silent_since: Time = "SilentSince",
+    }
+
+    /// A node's stream ended or went silent at a server.
+    pub struct NodeSilentRequest {
+        pub node_id: NodeId = "NodeID",
+        /// When it was last heard.
+        pub last_heard: Time = "LastHeard",
+        /// The node's host refuses connections or closed its stream: it is alive and its agent may be restarting.
+        pub closed: bool = "Closed",
     }
 }
 

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use nomadd_model::{NodeId, SecretId};
 use nomadd_rpc::{
     Acknowledged, Method, NodeAllocationUpdateRequest, NodeAllocationUpdateResponse, NodeAllocationsRequest,
-    NodeEventsRequest, NodeHeartbeatRequest, NodeHeartbeatResponse, NodeRegisterRequest, NodeRegisterResponse,
-    RpcError, Service, decode, encode,
+    NodeEventsRequest, NodeHeartbeatRequest, NodeHeartbeatResponse, NodeRegisterRequest, NodeRegisterResponse, Peer,
+    RpcError, Service, Tunnel, TunnelHello, decode, encode,
 };
 use nomadd_runtime::TaskKind;
 use tokio::sync::mpsc;
@@ -46,7 +46,7 @@ fn rpc_error(error: EndpointError) -> RpcError {
 
 #[async_trait]
 impl Service for NodeService {
-    async fn call(&self, method: Method, request: &[u8]) -> Result<Vec<u8>, RpcError> {
+    async fn call(&self, _: &Peer, method: Method, request: &[u8]) -> Result<Vec<u8>, RpcError> {
         metrics::counter!("nomad.nomad.rpc.request").increment(1);
         if !self.0.leads() {
             return Err(RpcError::NoLeader);
@@ -84,14 +84,18 @@ impl Service for NodeService {
                 let index = registration::note(&self.0, node_id, events).await.map_err(rpc_error)?;
                 encode(&Acknowledged { index })?
             }
-            Method::NodeAllocations => {
-                return Err(RpcError::Refused("the allocations of a node are a subscription, not a call".to_owned()));
-            }
+            other => return Err(RpcError::Refused(format!("a server does not answer {other} as a call"))),
         };
         Ok(answer)
     }
 
-    async fn subscribe(&self, method: Method, request: &[u8], updates: mpsc::Sender<Vec<u8>>) -> Result<(), RpcError> {
+    async fn subscribe(
+        &self,
+        _: &Peer,
+        method: Method,
+        request: &[u8],
+        updates: mpsc::Sender<Vec<u8>>,
+    ) -> Result<(), RpcError> {
         if method != Method::NodeAllocations {
             return Err(RpcError::Refused(format!("{method:?} is a call, not a subscription")));
         }
@@ -100,5 +104,9 @@ impl Service for NodeService {
         let push = subscription::push(self.0.clone(), node_id, updates);
         self.0.runtime().tasks.spawn(TaskKind::ClientStream, push);
         Ok(())
+    }
+
+    async fn tunnel(&self, _: &Peer, _: TunnelHello, _: Tunnel) -> Result<(), RpcError> {
+        Err(RpcError::Refused("the surface for nodes opens no tunnels".to_owned()))
     }
 }
