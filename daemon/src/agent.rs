@@ -161,6 +161,8 @@ async fn live(config: Config, warnings: Vec<String>, threads: usize) -> anyhow::
         info,
         control,
         cache: Arc::default(),
+        ways: None,
+        idle: Arc::default(),
     };
     let limits = Limits { connections_per_client: config.http_max_conns_per_client };
     for listener in listeners {

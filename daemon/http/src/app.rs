@@ -11,6 +11,7 @@ use nomadd_server::{Caller, Server};
 pub use crate::cache::Cache;
 use crate::call::Call;
 use crate::failure::Failure;
+use crate::forward::{Idle, Ways};
 
 /// What the agent tells about itself; supplied by the agent's wiring.
 #[derive(Clone, Debug)]
@@ -66,6 +67,10 @@ pub struct App {
     pub control: Arc<dyn Control>,
     /// Answers that many ask for.
     pub cache: Arc<Cache>,
+    /// The ways to other agents; an agent without any answers everything itself.
+    pub ways: Option<Arc<dyn Ways>>,
+    /// Connections with other agents that wait for their next request.
+    pub idle: Arc<Idle>,
 }
 
 impl App {

@@ -8,8 +8,10 @@ mod app;
 mod blocking;
 mod cache;
 mod call;
+mod direct;
 mod failure;
 pub mod filter;
+mod forward;
 mod identify;
 mod listen;
 mod page;
@@ -18,4 +20,5 @@ mod route;
 mod view;
 
 pub use app::{AgentInfo, App, Cache, Control};
-pub use listen::{Limits, ListenError, Listener, serve};
+pub use forward::{Idle, NoWay, Place, Standing, Ways};
+pub use listen::{Limits, ListenError, Listener, serve, serve_stream};

@@ -12,6 +12,7 @@ use axum::extract::{FromRequestParts as _, WebSocketUpgrade};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nomadd_runtime::TaskKind;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tower::Service as _;
 use tower_http::compression::Compression;
@@ -20,6 +21,7 @@ use tower_http::compression::predicate::{Predicate, SizeAbove};
 use crate::app::App;
 use crate::call::{Call, parameters};
 use crate::failure::Failure;
+use crate::forward::{self, Passed};
 use crate::route;
 
 /// How long a client may take to send the head of a request, and how long a connection may be idle.
@@ -87,6 +89,8 @@ pub fn serve(app: App, listener: Listener, limits: Limits) {
                 continue;
             };
             let (app, always) = (app.clone(), Arc::clone(&always));
+            // Answers are written whole: waiting for more to send would only delay them.
+            let _unsupported = socket.set_nodelay(true);
             tasks.spawn(TaskKind::HttpConnection, async move {
                 connection(socket, app, always).await;
                 drop(open);
@@ -103,9 +107,17 @@ fn headers(app: &App) -> Vec<(HeaderName, HeaderValue)> {
         .collect()
 }
 
-async fn connection(socket: TcpStream, app: App, always: Arc<Vec<(HeaderName, HeaderValue)>>) {
-    // Answers are written whole: waiting for more to send would only delay them.
-    let _unsupported = socket.set_nodelay(true);
+/// Serves the API over one byte stream until that ends: a tunnel to another agent is served as a socket is.
+pub async fn serve_stream(app: App, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+    let always = Arc::new(headers(&app));
+    connection(stream, app, always).await;
+}
+
+async fn connection(
+    socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    app: App,
+    always: Arc<Vec<(HeaderName, HeaderValue)>>,
+) {
     let shared = Arc::new((app, always));
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let shared = Arc::clone(&shared);
@@ -210,6 +222,12 @@ async fn answer(
     always: &[(HeaderName, HeaderValue)],
     request: hyper::Request<hyper::body::Incoming>,
 ) -> Response<Body> {
+    let request = match forward::pass(app, request).await {
+        Ok(Passed::Here(request)) => request,
+        // The headers of the agent that answered stay as they are.
+        Ok(Passed::Answered(response)) => return response,
+        Err(failure) => return failure.into_response(),
+    };
     let (mut parts, body) = request.into_parts();
     let upgrade = if parts.headers.contains_key(header::UPGRADE) {
         WebSocketUpgrade::from_request_parts(&mut parts, &()).await.ok()

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use nomadd_model::{Duration, SchedulerConfiguration, Text};
 use serde_json::Value;
 
+use crate::peers::Dial;
+
 /// Checks the configuration of a task for a driver; the error is one sentence.
 pub type DriverCheck = Arc<dyn Fn(&str, &Value) -> Result<(), String> + Send + Sync>;
 
@@ -22,6 +24,12 @@ pub struct Config {
     pub id: Text,
     /// The address that others reach this server's RPC at, such as `10.0.0.1:4647`.
     pub rpc_address: Text,
+    /// The version that this server tells others.
+    pub version: Text,
+    /// How many servers form a new cluster; 0 waits for others to take this one in.
+    pub expect: u32,
+    /// Opens connections with other servers; without it there are none.
+    pub dial: Option<Arc<dyn Dial>>,
     /// The folder for what only this server keeps (its keystore); made when absent.
     pub folder: PathBuf,
     /// How many evaluations are worked on at a time; 0: none here.
@@ -120,6 +128,9 @@ impl Config {
             name: "server".into(),
             id: "00000000-0000-4000-8000-000000000001".into(),
             rpc_address: "127.0.0.1:4647".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            expect: 1,
+            dial: None,
             folder,
             schedulers: std::thread::available_parallelism().map_or(1, usize::from),
             heartbeats: Heartbeats::default(),

@@ -20,7 +20,9 @@ use crate::error::{Answer, EndpointError};
 use crate::keyring::{Keystore, KeystoreError};
 use crate::liveness::Liveness;
 use crate::nodes::updates::ClientUpdates;
+use crate::peers::Peers;
 use crate::queue::Queue;
+use crate::streams::Streams;
 use crate::worker::Evaluations;
 
 /// How many writes of each kind may wait.
@@ -48,6 +50,8 @@ struct Shared {
     client_updates: Batch<ClientUpdates>,
     liveness: Mutex<Liveness>,
     keystore: Keystore,
+    peers: Peers,
+    streams: Streams,
     duties: ArcSwap<Tasks>,
     /// Held shared while a plan is made and written, alone by who had one refused.
     lane: RwLock<()>,
@@ -71,6 +75,8 @@ impl Server {
             client_updates,
             liveness: Mutex::default(),
             keystore,
+            peers: Peers::new(config.dial.clone()),
+            streams: Streams::default(),
             lane: RwLock::new(()),
             replaced: watch::Sender::new(0),
             duties: ArcSwap::from_pointee(runtime.tasks.child()),
@@ -105,6 +111,15 @@ impl Server {
         &self.0.config
     }
 
+    /// The nodes that are connected here.
+    pub fn streams(&self) -> &Streams {
+        &self.0.streams
+    }
+
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.0.peers
+    }
+
     /// Clock, seeds, tasks, pool.
     pub fn runtime(&self) -> &Runtime {
         &self.0.runtime
@@ -116,7 +131,7 @@ impl Server {
     }
 
     /// Whether this server leads.
-    pub(crate) fn leads(&self) -> bool {
+    pub fn leads(&self) -> bool {
         self.0.raft.leadership().borrow().leading
     }
     /// Now.
