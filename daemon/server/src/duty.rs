@@ -4,6 +4,7 @@
 
 mod collection;
 mod deployments;
+mod drain;
 mod feeder;
 mod gauges;
 mod heartbeats;

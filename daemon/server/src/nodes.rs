@@ -1,18 +1,18 @@
 //! Nodes: what nodes themselves say (register, heartbeat, reports) and what operators want of them.
 //!
 //! `service` is the RPC surface that nodes call, `updates` writes what they report, `subscription` pushes them their
-//! allocations.
+//! allocations; `drain` is what operators ask for before they take a node away.
 
+pub(crate) mod drain;
 pub(crate) mod registration;
 mod service;
 mod subscription;
 pub(crate) mod updates;
 
 use nomadd_model::{
-    DrainMetadata, Eligibility, EvaluationId, Node, NodeDrainUpdateResponse, NodeEligibilityUpdateResponse, NodeEvent,
-    NodeId, NodePurgeResponse, NodeUpdateDrainRequest,
+    Eligibility, EvaluationId, Node, NodeEligibilityUpdateResponse, NodeEvent, NodeId, NodePurgeResponse,
 };
-use nomadd_state::{Command, EvaluationUpsert, NodeDeregister, NodeDrainSet, NodeEligibilitySet};
+use nomadd_state::{Command, EvaluationUpsert, NodeDeregister, NodeEligibilitySet};
 use std::sync::Arc;
 
 use crate::caller::Caller;
@@ -20,6 +20,7 @@ use crate::error::{Answer, EndpointError};
 use crate::evaluation;
 use crate::server::Server;
 
+pub use drain::drain;
 pub use service::NodeService;
 
 /// Sets whether a node takes allocations: `eligible` or `ineligible`.
@@ -85,44 +86,6 @@ pub async fn purge(server: &Server, caller: &Caller, id: NodeId) -> Answer<(u64,
     server.liveness().forget(id);
     let eval_create_index = if eval_ids.is_empty() { 0 } else { index };
     Ok((index, NodePurgeResponse { eval_create_index, eval_ids, node_modify_index: index }))
-}
-
-/// Starts a drain, which this build cannot do, or ends one.
-pub async fn drain(
-    server: &Server,
-    caller: &Caller,
-    id: NodeId,
-    request: NodeUpdateDrainRequest,
-) -> Answer<(u64, NodeDrainUpdateResponse)> {
-    caller.resolve()?;
-    let state = server.state();
-    let node = find(&state, id)?;
-    if request.drain_spec.is_some() {
-        return Err(EndpointError::not_there_yet(
-            "draining nodes is not there yet; mark the node as ineligible and stop its allocations instead",
-        ));
-    }
-    let now = server.now();
-    let last_drain = node.drain.then(|| DrainMetadata {
-        status: "canceled".into(),
-        meta: request.meta,
-        updated_at: now,
-        ..node.last_drain.clone().unwrap_or_default()
-    });
-    let evaluations =
-        if request.mark_eligible { evaluation::of_node(&state, node, &server.runtime().seeds) } else { Vec::new() };
-    let eval_ids = ids_of(&evaluations);
-    let set = NodeDrainSet {
-        id,
-        strategy: None,
-        mark_eligible: request.mark_eligible,
-        last_drain,
-        event: node.drain.then(|| event(server, "Drain", "Node drain strategy unset")),
-        evaluations,
-    };
-    let index = server.commit(Command::NodeDrain(set)).await?.index;
-    let eval_create_index = if eval_ids.is_empty() { 0 } else { index };
-    Ok((index, NodeDrainUpdateResponse { eval_create_index, eval_ids, node_modify_index: index }))
 }
 
 pub(crate) fn event(server: &Server, subsystem: &str, message: &str) -> NodeEvent {

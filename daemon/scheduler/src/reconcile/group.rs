@@ -184,7 +184,11 @@ impl Reconciler<'_, '_> {
             allocation.reschedule_tracker.as_ref().is_some_and(|tracker| tracker.last_reschedule == "no placement");
         if self.situation.batch {
             let succeeded = allocation.client_status == ClientStatus::Complete;
+            // It was made to go and nothing took its place yet: its work is not done, though its tasks ended in peace.
+            let transition = &allocation.desired_transition;
+            let moves = transition.migrate == Some(true) && transition.migrate_disable_placement != Some(true);
             return match (allocation.desired_status, allocation.client_status) {
+                (DesiredStatus::Stop, _) if moves => Standing::Gone,
                 (DesiredStatus::Stop | DesiredStatus::Evict, _) if succeeded => Standing::Stays,
                 (DesiredStatus::Stop, _) if failed_before => Standing::Failed,
                 (DesiredStatus::Stop | DesiredStatus::Evict, _) => Standing::Gone,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nomadd_runtime::{TaskKind, Tasks};
 use nomadd_state::{ClusterIdSet, Command, SchedulerConfigurationSet};
 
-use super::{collection, deployments, feeder, gauges, heartbeats, outbox};
+use super::{collection, deployments, drain, feeder, gauges, heartbeats, outbox};
 use crate::error::Answer;
 use crate::keyring;
 use crate::server::Server;
@@ -51,6 +51,7 @@ async fn begin(server: &Server) -> Tasks {
     duties.spawn(TaskKind::LeaderDuty, outbox::write(of()));
     duties.spawn(TaskKind::LeaderDuty, heartbeats::watch(of()));
     duties.spawn(TaskKind::LeaderDuty, deployments::watch(of()));
+    duties.spawn(TaskKind::LeaderDuty, drain::watch(of()));
     duties.spawn(TaskKind::LeaderDuty, collection::repeat(of()));
     duties.spawn(TaskKind::LeaderDuty, unblock_conflicts(of()));
     duties.spawn(TaskKind::LeaderDuty, gauges::tell(of()));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nomadd_model::{
     AllocDeploymentStatus, AllocationId, ClientStatus, DesiredStatus, DriverInfo, JobRegisterRequest,
-    JobRegisterResponse, Node, NodeId, NodeStatus, TaskState, TaskStatus, spec,
+    JobRegisterResponse, JobType, Node, NodeId, NodeStatus, TaskState, TaskStatus, spec,
 };
 use nomadd_raft::{Durability, Raft};
 use nomadd_rpc::connection::call;
@@ -245,12 +245,14 @@ impl Parts {
                 .into_iter()
                 .filter(|assigned| !assigned.allocation.client_status.is_terminal())
                 .filter_map(|assigned| {
-                    assert!(assigned.job.is_some(), "an allocation comes with its job");
+                    let job = assigned.job.expect("an allocation comes with its job");
                     let found = assigned.allocation;
                     if found.desired_status != DesiredStatus::Run {
                         return done.insert(found.id).then(|| update(found.id, ClientStatus::Complete, None));
                     }
-                    let healthy = found.deployment_id.is_some().then_some(behaviour == Behaviour::Run);
+                    // Clients judge whatever may have to migrate, also without a deployment.
+                    let judged = found.deployment_id.is_some() || job.kind == JobType::Service;
+                    let healthy = judged.then_some(behaviour == Behaviour::Run);
                     let status = match behaviour {
                         Behaviour::Run => ClientStatus::Running,
                         Behaviour::Fail => ClientStatus::Failed,

@@ -1,6 +1,6 @@
 //! Nodes that fall silent, come back, lie, and are taken out of service.
 
-use nomadd_model::{DesiredStatus, Duration, NodeStatus, NodeUpdateDrainRequest};
+use nomadd_model::{DesiredStatus, Duration, NodeStatus};
 use nomadd_rpc::connection::call;
 use nomadd_rpc::{Method, NodeHeartbeatRequest, NodeHeartbeatResponse, NodeSecret, RpcError};
 use nomadd_server::allocations::{self, ShutdownDelay};
@@ -79,9 +79,6 @@ async fn a_stopped_allocation_is_placed_again_and_an_ineligible_node_takes_none(
     assert_eq!(host.server.state().allocation(old.id).unwrap().desired_status, DesiredStatus::Stop);
     let error = nomadd_server::nodes::set_eligibility(&host.server, &caller, first.id, "perhaps").await.unwrap_err();
     assert_eq!(error.status, 400);
-    let drain = NodeUpdateDrainRequest { drain_spec: Some(Default::default()), ..Default::default() };
-    let error = nomadd_server::nodes::drain(&host.server, &caller, first.id, drain).await.unwrap_err();
-    assert_eq!(error.status, 501);
     nomadd_server::nodes::purge(&host.server, &caller, first.id).await.unwrap();
     let error = nomadd_server::nodes::purge(&host.server, &caller, first.id).await.unwrap_err();
     assert_eq!((error.status, error.message.as_str()), (500, "node not found"));

@@ -154,7 +154,10 @@ impl Applier<'_> {
     }
 
     pub(crate) fn node_drain(&mut self, command: NodeDrainSet) -> Response {
-        let NodeDrainSet { id, strategy, mark_eligible, last_drain, event, evaluations } = command;
+        let NodeDrainSet { id, strategy, mark_eligible, of, last_drain, event, evaluations } = command;
+        if of.is_some() && self.state.node(id).is_some_and(|node| node.drain_strategy != of) {
+            return Response::Refused(Refused::State("the drain of the node has changed meanwhile".into()));
+        }
         let changed = self.change_node(id, EventKind::NodeDrain, event, |node| {
             node.drain = strategy.is_some();
             if node.drain {

@@ -45,6 +45,9 @@ noun! {
         pub strategy: Option<DrainStrategy> = "Strategy",
         /// Ending the drain makes the node eligible again.
         pub mark_eligible: bool = "MarkEligible",
+        /// Holds only while the node is drained like this; absent: always. Who ends a drain that is done must not end
+        /// one that an operator has changed meanwhile.
+        pub of: Option<DrainStrategy> = "Of",
         /// What is told of the drain afterwards; absent: as it was.
         pub last_drain: Option<DrainMetadata> = "LastDrain",
         pub event: Option<NodeEvent> = "Event",
