@@ -10,6 +10,7 @@ pub mod completions;
 pub mod confirm;
 pub mod deployment;
 pub mod eval;
+pub mod event;
 pub mod find;
 pub mod job;
 pub mod man;
@@ -46,9 +47,12 @@ pub enum Command {
     /// Look at evaluations
     #[command(subcommand)]
     Eval(eval::Eval),
+    /// Follow what happens in the cluster
+    #[command(subcommand)]
+    Event(event::Event),
     /// Show the agent's log as it is written
     Monitor(monitor::Args),
-    /// Look at namespaces
+    /// Look at namespaces and change them
     #[command(subcommand)]
     Namespace(namespace::Namespace),
     /// Look at nodes and change them
@@ -90,6 +94,7 @@ impl Command {
             Self::Alloc(command) => command.run(context).await,
             Self::Deployment(command) => command.run(context).await,
             Self::Eval(command) => command.run(context).await,
+            Self::Event(command) => command.run(context).await,
             Self::Monitor(args) => monitor::run(args, context).await,
             Self::Namespace(command) => command.run(context).await,
             Self::Node(command) => command.run(context).await,

@@ -11,6 +11,7 @@ mod jobfile;
 mod monitor;
 mod output;
 mod show;
+mod specfile;
 mod table;
 mod text;
 

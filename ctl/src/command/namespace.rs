@@ -1,4 +1,7 @@
-//! The group `namespace`: what namespaces there are.
+//! The group `namespace`: what namespaces there are; writing and deleting them have their own files.
+
+pub mod apply;
+pub mod delete;
 
 use clap::Subcommand;
 use nomadd_api::{ApiError, Request};
@@ -15,6 +18,10 @@ use crate::text::or_none;
 /// A command about namespaces.
 #[derive(Debug, Subcommand)]
 pub enum Namespace {
+    /// Create a namespace, or change it
+    Apply(apply::Args),
+    /// Delete a namespace
+    Delete(delete::Args),
     /// Show a namespace as the servers keep it
     Inspect(One),
     /// Show all namespaces
@@ -44,6 +51,8 @@ impl Namespace {
     /// Does it.
     pub async fn run(self, context: Context) -> Outcome {
         match self {
+            Self::Apply(args) => apply::run(args, context).await,
+            Self::Delete(args) => delete::run(args, context).await,
             Self::Inspect(args) => inspect(args, &context).await,
             Self::List(args) => list(args, &context).await,
             Self::Status(args) => {
@@ -132,8 +141,8 @@ fn text(namespace: &Noun, context: &Context) -> String {
     }
     if let Some(pools) = &namespace.node_pool_configuration {
         let mut block = Block::new().with("Default", &pools.default);
-        if !pools.allowed.is_empty() {
-            block.put("Allowed", none(&pools.allowed));
+        if let Some(allowed) = &pools.allowed {
+            block.put("Allowed", none(allowed));
         }
         if !pools.denied.is_empty() {
             block.put("Denied", none(&pools.denied));

@@ -25,7 +25,7 @@ pub enum Node {
     /// Show or change a node's metadata
     #[command(subcommand)]
     Meta(meta::Meta),
-    /// Look at node pools
+    /// Look at node pools and change them
     #[command(subcommand)]
     Pool(pool::Pool),
     /// Show nodes, or everything about one

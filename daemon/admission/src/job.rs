@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nomadd_model::{Job, JobType, Text};
 
 use crate::problems::Problems;
-use crate::{AdmissionContext, constraint, group};
+use crate::{AdmissionContext, constraint, group, places};
 
 pub(crate) fn check(job: &Job, unknown_type: Option<&str>, context: &AdmissionContext<'_>) -> Problems {
     let mut problems = Problems::default();
@@ -41,7 +41,7 @@ pub(crate) fn check(job: &Job, unknown_type: Option<&str>, context: &AdmissionCo
         problems.nest(format_args!("Task group {} validation failed", group.name), group::check(group, job, context));
     }
     problems.extend(submission(job, context));
-    problems.extend(places(job, context));
+    problems.extend(places::check(job, context));
     problems
 }
 
@@ -83,50 +83,5 @@ fn submission(job: &Job, context: &AdmissionContext<'_>) -> Problems {
     }
     problems.push_if(!job.payload.0.is_empty(), "job can't be submitted with a payload, only dispatched");
     problems.push_if(job.dispatched, "job can't be submitted with 'Dispatched', only dispatched");
-    problems
-}
-
-/// The region, namespace and node pool that the job names, and what the namespace allows.
-fn places(job: &Job, context: &AdmissionContext<'_>) -> Problems {
-    let mut problems = Problems::default();
-    if *job.region != *context.region {
-        problems.push(format!("No path to region {:?}: this server is in region {:?}", job.region, context.region));
-    }
-    match context.places.namespace(&job.namespace) {
-        None => problems.push(format!("job {:?} is in nonexistent namespace {:?}", job.id, job.namespace)),
-        Some(namespace) => {
-            if let Some(capabilities) = &namespace.capabilities {
-                let (enabled, disabled) = (&capabilities.enabled_task_drivers, &capabilities.disabled_task_drivers);
-                let mut refused: Vec<&str> = job
-                    .task_groups
-                    .iter()
-                    .flat_map(|group| &group.tasks)
-                    .map(|task| task.driver.as_str())
-                    .filter(|driver| {
-                        disabled.iter().any(|name| name == driver)
-                            || (!enabled.is_empty() && !enabled.iter().any(|name| name == driver))
-                    })
-                    .collect();
-                refused.sort_unstable();
-                refused.dedup();
-                match refused.as_slice() {
-                    [] => {}
-                    [driver] => problems
-                        .push(format!("used task driver {driver:?} is not allowed in namespace {:?}", job.namespace)),
-                    drivers => {
-                        let drivers: Vec<String> = drivers.iter().map(|driver| format!("{driver:?}")).collect();
-                        problems.push(format!(
-                            "used task drivers [{}] are not allowed in namespace {:?}",
-                            drivers.join(" "),
-                            job.namespace
-                        ));
-                    }
-                }
-            }
-        }
-    }
-    if context.places.node_pool(&job.node_pool).is_none() {
-        problems.push(format!("job {:?} is in nonexistent node pool {:?}", job.id, job.node_pool));
-    }
     problems
 }

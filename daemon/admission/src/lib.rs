@@ -11,6 +11,7 @@ mod implied;
 mod job;
 mod network;
 mod operand;
+mod places;
 mod policy;
 mod problems;
 mod service;
@@ -22,6 +23,7 @@ use nomadd_model::canonicalize::{CanonicalizeError, Settings, canonicalize};
 use nomadd_model::{Job, JobStatus, Namespace, NodePool, SchedulerConfiguration, Time, spec};
 use serde_json::{Map, Value};
 
+pub use places::glob;
 pub use problems::{error_text, warning_text};
 pub use warning::unregistered;
 

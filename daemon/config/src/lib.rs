@@ -11,7 +11,7 @@ pub mod files;
 mod merge;
 mod problem;
 mod schema;
-mod tree;
+pub mod tree;
 
 pub use address::{Interface, Interfaces};
 pub use agent::*;

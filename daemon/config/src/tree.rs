@@ -19,17 +19,26 @@ pub const MAX_FILE: usize = 1 << 20;
 /// A value with its place.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// Where its key stands, or the value itself in a list.
     pub place: Place,
+    /// The value.
     pub node: Node,
 }
 
+/// A value.
 #[derive(Clone, Debug)]
 pub enum Node {
+    /// A text.
     Text(String),
+    /// A number.
     Number(f64),
+    /// True or false.
     Bool(bool),
+    /// `null`.
     Null,
+    /// A list, or a block that stands several times.
     List(Vec<Entry>),
+    /// A block or an object.
     Block(BTreeMap<String, Entry>),
 }
 
@@ -202,7 +211,7 @@ impl Reader<'_> {
             _ => {
                 return Err(self.wrong(
                     expression.span(),
-                    "agent configuration takes plain values only: no variables, functions or conditions",
+                    "plain values only are taken here: no variables, functions or conditions",
                 ));
             }
         })

@@ -90,6 +90,11 @@ pub fn read_bytes(meta: &Meta, bytes: impl Into<Body>) -> Answered {
     Ok(response)
 }
 
+/// Puts the index of a write on a response.
+pub(crate) fn put_index(response: &mut Response<Body>, index: u64) {
+    response.headers_mut().insert(INDEX, HeaderValue::from(index.max(1)));
+}
+
 /// Plain JSON.
 pub fn json<T: Serialize + ?Sized>(call: &Call, body: &T) -> Answered {
     Ok(json_bytes(bytes(call, body)?))

@@ -5,6 +5,7 @@ pub mod allocations;
 pub mod client;
 pub mod deployments;
 pub mod evaluations;
+pub mod events;
 pub mod exec;
 pub mod files;
 pub mod jobs;

@@ -12,8 +12,8 @@ use crate::app::App;
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::resource::{
-    agent, allocations, client, deployments, evaluations, exec, files, jobs, logs, metrics, namespaces, node_pools,
-    nodes, operator, scaling, search, status, system,
+    agent, allocations, client, deployments, evaluations, events, exec, files, jobs, logs, metrics, namespaces,
+    node_pools, nodes, operator, scaling, search, status, system,
 };
 
 /// An answer on its way.
@@ -52,7 +52,7 @@ pub fn answer<'a>(app: &'a App, path: &'a str, call: Call) -> Pending<'a> {
 
         ["nodes"] => later(move || nodes::list(app, call)),
         ["node", "pools"] => later(move || node_pools::list(app, call)),
-        ["node", "pool", name] => later(move || node_pools::read(app, call, name)),
+        ["node", "pool", name] => later(move || node_pools::one(app, call, name)),
         ["node", "pool", name, "nodes"] => later(move || node_pools::nodes(app, call, name)),
         ["node", "pool", name, "jobs"] => later(move || node_pools::jobs(app, call, name)),
         ["node", id] => later(move || nodes::read(app, call, id)),
@@ -116,7 +116,9 @@ pub fn answer<'a>(app: &'a App, path: &'a str, call: Call) -> Pending<'a> {
         ["system", "gc"] => later(move || system::collect_garbage(app, call)),
         ["system", "reconcile", "summaries"] => later(move || system::reconcile_summaries(app, call)),
         ["namespaces"] => later(move || namespaces::list(app, call)),
-        ["namespace", name] => later(move || namespaces::read(app, call, name)),
+        ["namespace"] => later(move || namespaces::one(app, call, None)),
+        ["namespace", name] => later(move || namespaces::one(app, call, Some(name))),
+        ["event", "stream"] => later(move || events::stream(app, call)),
         ["scaling", "policies"] => later(move || scaling::list(app, call)),
         ["scaling", "policy", id] => later(move || scaling::read(app, call, id)),
 
@@ -134,8 +136,7 @@ pub fn answer<'a>(app: &'a App, path: &'a str, call: Call) -> Pending<'a> {
         ["quotas"] | ["quota" | "quota-usage", ..] | ["sentinel", ..] | ["recommendations", ..] => {
             ready(Err(Failure::not_implemented("Nomad Enterprise only endpoint")))
         }
-        ["event", "stream"]
-        | ["vars" | "var" | "acl" | "services" | "service" | "volumes" | "volume" | "plugins" | "plugin", ..] => ready(
+        ["vars" | "var" | "acl" | "services" | "service" | "volumes" | "volume" | "plugins" | "plugin", ..] => ready(
             Err(Failure::not_implemented(format!("/v1/{path} is not there yet: this build has no {}", room(cut[0])))),
         ),
         _ => ready(Err(Failure::no_path())),
@@ -145,7 +146,6 @@ pub fn answer<'a>(app: &'a App, path: &'a str, call: Call) -> Pending<'a> {
 /// The word for what a path belongs to.
 fn room(first: &str) -> &'static str {
     match first {
-        "event" => "event stream",
         "vars" | "var" => "variables",
         "acl" => "ACLs",
         "services" | "service" => "service registry",

@@ -122,7 +122,8 @@ noun! {
 
     /// Which node pools a namespace uses.
     pub struct NamespaceNodePoolConfiguration {
-        pub allowed: Vec<String> = "Allowed",
+        /// Absent: every pool; empty: only the default one.
+        pub allowed: Option<Vec<String>> = "Allowed",
         pub default: String = "Default",
         pub denied: Vec<String> = "Denied",
     }

@@ -17,6 +17,7 @@ use crate::batch::Batch;
 use crate::config::Config;
 use crate::duty;
 use crate::error::{Answer, EndpointError};
+use crate::events::{self, Events};
 use crate::keyring::{Keystore, KeystoreError};
 use crate::liveness::Liveness;
 use crate::nodes::updates::ClientUpdates;
@@ -50,6 +51,7 @@ struct Shared {
     client_updates: Batch<ClientUpdates>,
     liveness: Mutex<Liveness>,
     keystore: Keystore,
+    events: Events,
     peers: Peers,
     streams: Streams,
     duties: ArcSwap<Tasks>,
@@ -75,6 +77,7 @@ impl Server {
             client_updates,
             liveness: Mutex::default(),
             keystore,
+            events: Events::default(),
             peers: Peers::new(config.dial.clone()),
             streams: Streams::default(),
             lane: RwLock::new(()),
@@ -87,6 +90,7 @@ impl Server {
         runtime.tasks.spawn(TaskKind::PlanApplier, write_plans);
         runtime.tasks.spawn(TaskKind::PlanApplier, write_evaluations);
         runtime.tasks.spawn(TaskKind::PlanApplier, write_updates);
+        runtime.tasks.spawn(TaskKind::Background, events::follow(server.clone()));
         runtime.tasks.spawn(TaskKind::LeaderDuty, duty::lead(server.clone()));
         Ok(server)
     }
@@ -128,6 +132,11 @@ impl Server {
     /// How much waits for the scheduler.
     pub fn queue_stats(&self) -> crate::queue::Stats {
         self.0.queue.stats()
+    }
+
+    /// What was applied lately, for who wants to follow.
+    pub fn events(&self) -> &Events {
+        &self.0.events
     }
 
     /// Whether this server leads.

@@ -22,12 +22,13 @@ mod versions;
 pub(crate) use allocations::is_live;
 pub(crate) use versions::pin;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use nomadd_model::Time;
+use nomadd_model::{Allocation, DeploymentId, Time};
 
 use crate::command::Command;
-use crate::event::{Event, EventKind, Subject};
+use crate::event::{Event, EventKind, Payload, Subject};
 use crate::key::JobKey;
 use crate::response::{Applied, Response};
 use crate::state::State;
@@ -64,6 +65,27 @@ pub(crate) struct Applier<'a> {
     tables: [bool; Table::ALL.len()],
     changes: Vec<WatchKey>,
     events: Vec<Event>,
+    /// What all events of this command are called, where that is not up to their subjects.
+    kind: Option<EventKind>,
+    /// The allocation that was written last: the event about it needs no look into the table.
+    latest: Option<Arc<Allocation>>,
+    /// Deployments that have their event; one that many allocations change has it once.
+    told: BTreeSet<DeploymentId>,
+}
+
+/// What Nomad calls every event of a command.
+const fn kind_of(command: &Command) -> Option<EventKind> {
+    match command {
+        Command::JobRegister(_) | Command::JobScale(_) => Some(EventKind::JobRegistered),
+        Command::JobDeregister(_) => Some(EventKind::JobDeregistered),
+        Command::PlanResults(_) => Some(EventKind::PlanResult),
+        Command::AllocationClientUpdate(_) => Some(EventKind::AllocationUpdated),
+        Command::AllocationDesiredTransition(_) => Some(EventKind::AllocationUpdateDesiredStatus),
+        Command::DeploymentStatus(_) => Some(EventKind::DeploymentStatusUpdate),
+        Command::DeploymentPromote(_) => Some(EventKind::DeploymentPromotion),
+        Command::DeploymentAllocHealth(_) => Some(EventKind::DeploymentAllocHealth),
+        _ => None,
+    }
 }
 
 impl<'a> Applier<'a> {
@@ -76,10 +98,14 @@ impl<'a> Applier<'a> {
             tables: [false; Table::ALL.len()],
             changes: Vec::new(),
             events: Vec::new(),
+            kind: None,
+            latest: None,
+            told: BTreeSet::new(),
         }
     }
 
     fn command(&mut self, command: Command, depth: usize) -> Response {
+        self.kind = kind_of(&command);
         match command {
             Command::Noop => self.ok(),
             Command::Batch(commands) if depth < MAX_BATCH_DEPTH => Response::Batch(
@@ -141,6 +167,8 @@ impl<'a> Applier<'a> {
         }
         self.changes.sort_unstable();
         self.changes.dedup();
+        let state = &*self.state;
+        self.events.iter_mut().for_each(|event| event.payload = event.payload.take().or_else(|| payload(state, event)));
         Applied { response, changes: self.changes, events: self.events }
     }
 
@@ -148,6 +176,11 @@ impl<'a> Applier<'a> {
     fn settle(&mut self) {
         while let Some((key, touched)) = self.touched.pop_first() {
             let changed = self.update_status(&key);
+            if changed && !touched.job {
+                // A new version has its event already; it shows the status that the job ends with.
+                let kind = self.kind.unwrap_or(EventKind::EvaluationUpdated);
+                self.event(kind, Subject::Job(key.clone()));
+            }
             if changed || touched.job {
                 self.table(Table::Jobs);
                 self.change(WatchKey::Job(key.clone()));
@@ -184,10 +217,38 @@ impl<'a> Applier<'a> {
         self.changes.push(key);
     }
     pub(crate) fn event(&mut self, kind: EventKind, subject: Subject) {
-        self.events.push(Event { kind, subject });
+        let kind = self.kind.unwrap_or(kind);
+        let payload = match &subject {
+            Subject::Deployment(id) if !self.told.insert(*id) => return,
+            Subject::Allocation(id) => self.latest.take_if(|latest| latest.id == *id).map(Payload::Allocation),
+            _ => None,
+        };
+        self.events.push(Event { kind, subject, payload });
+    }
+    /// Notes what happened to something that is gone.
+    pub(crate) fn event_with(&mut self, kind: EventKind, subject: Subject, payload: Payload) {
+        self.events.push(Event { kind, subject, payload: Some(payload) });
+    }
+    /// Notes the allocation that was just written, for the event about it.
+    pub(crate) fn wrote(&mut self, allocation: &Arc<Allocation>) {
+        self.latest = Some(Arc::clone(allocation));
     }
     /// Notes that something of a job changed.
     pub(crate) fn touch(&mut self, key: &JobKey) -> &mut Touched {
         self.touched.entry(key.clone()).or_default()
     }
+}
+
+/// The thing that an event is about, as the command left it.
+fn payload(state: &State, event: &Event) -> Option<Payload> {
+    Some(match &event.subject {
+        Subject::Job(key) => Payload::Job(state.job(&key.namespace, &key.id)?.clone()),
+        Subject::DeletedJob(job) => Payload::Job(job.clone()),
+        Subject::Node(id) => Payload::Node(state.node(*id)?.clone()),
+        Subject::DeletedNode(node) => Payload::Node(node.clone()),
+        Subject::NodePool(name) => Payload::NodePool(state.node_pool(name)?.clone()),
+        Subject::Allocation(id) => Payload::Allocation(state.allocation(*id)?.clone()),
+        Subject::Evaluation(id) => Payload::Evaluation(state.evaluation(*id)?.clone()),
+        Subject::Deployment(id) => Payload::Deployment(state.deployment(*id)?.clone()),
+    })
 }

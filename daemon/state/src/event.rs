@@ -1,8 +1,11 @@
-//! Events of the event stream: what happened, to what. The payload is made when it is read.
+//! Events of the event stream: what happened, to what, and the thing as it was right after. Its JSON is made when it is read.
 
 use std::sync::Arc;
 
-use nomadd_model::{AllocationId, DeploymentId, EvaluationId, Job, Node, NodeId, Text, words};
+use nomadd_model::{
+    Allocation, AllocationId, Deployment, DeploymentId, Evaluation, EvaluationId, Job, Node, NodeId, NodePool, Text,
+    words,
+};
 
 use crate::key::JobKey;
 
@@ -60,6 +63,23 @@ pub enum Subject {
     Deployment(DeploymentId),
 }
 
+/// A thing as it was right after the command that an event tells of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Payload {
+    /// A job.
+    Job(Arc<Job>),
+    /// A node.
+    Node(Arc<Node>),
+    /// A node pool.
+    NodePool(Arc<NodePool>),
+    /// An allocation.
+    Allocation(Arc<Allocation>),
+    /// An evaluation.
+    Evaluation(Arc<Evaluation>),
+    /// A deployment.
+    Deployment(Arc<Deployment>),
+}
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
@@ -67,6 +87,8 @@ pub struct Event {
     pub kind: EventKind,
     /// To what.
     pub subject: Subject,
+    /// The thing; absent when the same command removed it again.
+    pub payload: Option<Payload>,
 }
 
 impl Event {
@@ -92,6 +114,30 @@ impl Event {
             Subject::Allocation(id) => id.to_string(),
             Subject::Evaluation(id) => id.to_string(),
             Subject::Deployment(id) => id.to_string(),
+        }
+    }
+    /// Whether the thing was deleted, so that the payload is what it was before.
+    pub const fn is_deletion(&self) -> bool {
+        matches!(self.subject, Subject::DeletedJob(_) | Subject::DeletedNode(_))
+    }
+    /// Other keys by which a subscriber may ask for it, as Nomad has them; `None` for things without.
+    pub fn filter_keys(&self) -> Option<Vec<String>> {
+        let text = |id: DeploymentId| if id.is_none() { String::new() } else { id.to_string() };
+        match self.payload.as_ref()? {
+            Payload::Allocation(found) => Some(vec![found.job_id.to_string(), text(found.deployment_id)]),
+            Payload::Evaluation(found) => Some(vec![found.job_id.to_string(), text(found.deployment_id)]),
+            Payload::Deployment(found) => Some(vec![found.job_id.to_string()]),
+            Payload::Job(_) | Payload::Node(_) | Payload::NodePool(_) => None,
+        }
+    }
+    /// The namespace of the thing; empty for what belongs to none.
+    pub fn namespace(&self) -> &str {
+        match &self.payload {
+            Some(Payload::Allocation(found)) => &found.namespace,
+            Some(Payload::Evaluation(found)) => &found.namespace,
+            Some(Payload::Deployment(found)) => &found.namespace,
+            Some(Payload::Job(found)) => &found.namespace,
+            Some(Payload::Node(_) | Payload::NodePool(_)) | None => "",
         }
     }
 }

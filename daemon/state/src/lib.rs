@@ -19,7 +19,7 @@ mod verify;
 mod watch;
 
 pub use command::*;
-pub use event::{Event, EventKind, Subject, Topic};
+pub use event::{Event, EventKind, Payload, Subject, Topic};
 pub use key::JobKey;
 pub use ports::PortRanges;
 pub use response::{Applied, Refused, Response};

@@ -452,7 +452,8 @@ fn a_successful_evaluation_cancels_the_blocked_ones_of_its_job() {
     let canceled = cluster.state.evaluation(EvaluationId([8; 16])).unwrap();
     assert_eq!(canceled.status, EvaluationStatus::Canceled);
     assert!(applied.changes.contains(&WatchKey::Evaluation(EvaluationId([8; 16]))));
-    assert_eq!(applied.events.len(), 2);
+    let topics: Vec<_> = applied.events.iter().map(|event| event.topic().as_str()).collect();
+    assert_eq!(topics, ["Evaluation", "Evaluation", "Job"], "the job's status has changed, too");
     assert_eq!(cluster.job().status, JobStatus::Dead, "it had its evaluation and got nothing");
 }
 
@@ -521,4 +522,39 @@ fn scaling_makes_a_version_only_when_the_count_differs() {
     assert_eq!((cluster.job().version, cluster.job().task_groups[0].count), (1, 5));
     let (_, events) = cluster.state.scaling_events("default", "j").next().unwrap();
     assert_eq!((events.len(), events[0].count, events[0].previous_count), (3, Some(5), 2));
+}
+
+#[test]
+fn events_are_called_after_their_command_and_carry_the_thing_as_it_is_then() {
+    let mut cluster = Cluster::new();
+    cluster.register(1);
+    let plans = PlanResults { plans: vec![cluster.plan(&[(1, 100)])], evaluations: vec![] };
+    let applied = cluster.apply(Command::PlanResults(plans));
+    let placed = applied.events.iter().find(|event| event.topic() == Topic::Allocation).unwrap();
+    assert_eq!(placed.kind, EventKind::PlanResult);
+    let id = allocation(1);
+    assert_eq!(placed.payload, cluster.state.allocation(id).cloned().map(Payload::Allocation));
+    assert_eq!(placed.filter_keys().unwrap()[0], "j");
+    assert_eq!((placed.namespace(), placed.key()), ("default", id.to_string()));
+
+    let pool = NodePool { name: "gpu".into(), ..NodePool::default() };
+    cluster.apply(Command::NodePoolUpsert(NodePoolUpsert { pools: vec![pool] }));
+    let applied = cluster.apply(Command::NodePoolDelete(NodePoolDelete { names: vec!["gpu".into()] }));
+    let [deleted] = applied.events.as_slice() else { panic!("{:?}", applied.events) };
+    assert_eq!(deleted.kind, EventKind::NodePoolDeleted);
+    assert!(matches!(&deleted.payload, Some(Payload::NodePool(pool)) if pool.name == "gpu"));
+}
+
+#[test]
+fn a_namespace_goes_when_its_jobs_are_dead_and_not_before() {
+    let mut cluster = Cluster::new();
+    let team = Namespace { name: "team".into(), ..Namespace::default() };
+    cluster.apply(Command::NamespaceUpsert(NamespaceUpsert { namespaces: vec![team] }));
+    cluster.register_with(|job| job.namespace = "team".into());
+    let delete = || Command::NamespaceDelete(NamespaceDelete { names: vec!["team".into()] });
+    assert!(cluster.apply(delete()).response.refused().is_some());
+    let stop = JobDeregister { namespace: "team".into(), id: "j".into(), ..JobDeregister::default() };
+    cluster.apply(Command::JobDeregister(stop));
+    assert!(cluster.apply(delete()).response.refused().is_none());
+    assert!(cluster.state.namespace("team").is_none());
 }

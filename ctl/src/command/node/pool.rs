@@ -1,4 +1,8 @@
-//! `node pool`: pools, their nodes and jobs.
+//! `node pool`: pools, their nodes and jobs; writing and deleting them have their own files.
+
+pub mod apply;
+pub mod delete;
+pub mod init;
 
 use clap::Subcommand;
 use nomadd_api::{ApiError, Request};
@@ -9,7 +13,7 @@ use serde_json::Value;
 use super::list::{self, Columns};
 use crate::command::{arguments, job};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, program};
 use crate::output::Output;
 use crate::table::{Block, Table};
 use crate::text::{Length, or_none};
@@ -17,8 +21,14 @@ use crate::text::{Length, or_none};
 /// A command about pools.
 #[derive(Debug, Subcommand)]
 pub enum Pool {
+    /// Create a node pool, or change it
+    Apply(apply::Args),
+    /// Delete a node pool
+    Delete(delete::Args),
     /// Show one pool
     Info(One),
+    /// Write an example of a node pool's file
+    Init(init::Args),
     /// Show the jobs of a pool
     Jobs(One),
     /// Show all pools
@@ -39,7 +49,37 @@ pub struct One {
     #[arg(long, value_name = "EXPRESSION", default_value = "", hide_default_value = true)]
     filter: String,
     #[command(flatten)]
+    page: Page,
+    #[command(flatten)]
     output: Output,
+}
+
+/// Which part of a long list.
+#[derive(Debug, Default, clap::Args)]
+pub struct Page {
+    /// At most so many
+    #[arg(long, value_name = "COUNT")]
+    per_page: Option<u64>,
+    /// Where the page begins
+    #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
+    page_token: String,
+}
+
+impl Page {
+    fn of(&self, request: Request) -> Request {
+        let per_page = self.per_page.map(|count| count.to_string()).unwrap_or_default();
+        request.query("per_page", per_page).query("next_token", &self.page_token)
+    }
+}
+
+/// Says how to go on where there is more.
+fn more(next_token: &str, command: &str) {
+    if !next_token.is_empty() {
+        println!(
+            "\nResults have been paginated. To get the next page run:\n\n{} node pool {command} -page-token {next_token}",
+            program()
+        );
+    }
 }
 
 /// Which pools.
@@ -49,6 +89,8 @@ pub struct List {
     #[arg(long, value_name = "EXPRESSION", default_value = "", hide_default_value = true)]
     filter: String,
     #[command(flatten)]
+    page: Page,
+    #[command(flatten)]
     output: Output,
 }
 
@@ -56,6 +98,9 @@ impl Pool {
     /// Does it.
     pub async fn run(self, context: Context) -> Outcome {
         match self {
+            Self::Apply(args) => apply::run(args, context).await,
+            Self::Delete(args) => delete::run(args, context).await,
+            Self::Init(args) => init::run(&args),
             Self::Info(args) => one(args, &context, "", info).await,
             Self::Jobs(args) => one(args, &context, "/jobs", jobs).await,
             Self::Nodes(args) => one(args, &context, "/nodes", nodes).await,
@@ -66,13 +111,20 @@ impl Pool {
 
 /// One pool for `status`, which knows only the name.
 pub async fn info_of(name: &str, output: Output, context: &Context) -> Outcome {
-    one(One { pool: vec![name.to_owned()], verbose: false, filter: String::new(), output }, context, "", info).await
+    one(
+        One { pool: vec![name.to_owned()], verbose: false, filter: String::new(), page: Page::default(), output },
+        context,
+        "",
+        info,
+    )
+    .await
 }
 
 async fn all(args: List, context: &Context) -> Outcome {
-    let request = Request::get("/v1/node/pools").query("filter", &args.filter);
+    let request = args.page.of(Request::get("/v1/node/pools").query("filter", &args.filter));
     let answer = context.client.call::<Value>(request).await;
-    let value = answer.map_err(|error| Failure::request("querying node pools", &error))?.value;
+    let answer = answer.map_err(|error| Failure::request("querying node pools", &error))?;
+    let (value, next_token) = (answer.value, answer.meta.next_token);
     if let Some(text) = args.output.render(&value)? {
         print!("{text}");
         return Ok(0);
@@ -83,6 +135,7 @@ async fn all(args: List, context: &Context) -> Outcome {
         table.row([&pool.name, or_none(&pool.description)]);
     }
     println!("{}", if table.is_empty() { "No node pools".to_owned() } else { table.text() });
+    more(&next_token, "list");
     Ok(0)
 }
 
@@ -92,17 +145,21 @@ async fn one(
     below: &str,
     show: fn(Value, &One, &Context) -> Result<String, Failure>,
 ) -> Outcome {
-    let name = arguments::one(&args.pool, "<node-pool>", &format!("node pool {}", below.trim_start_matches('/')))?;
+    let command = if below.is_empty() { "info" } else { below.trim_start_matches('/') };
+    let name = arguments::one(&args.pool, "<node-pool>", &format!("node pool {command}"))?;
     let path = format!("/v1/node/pool/{}{below}", nomadd_api::segment(name));
-    let answer = context.client.call::<Value>(Request::get(path).query("filter", &args.filter)).await;
-    let value = match answer {
-        Ok(answer) => answer.value,
+    let request = args.page.of(Request::get(path).query("filter", &args.filter));
+    let (value, next_token) = match context.client.call::<Value>(request).await {
+        Ok(answer) => (answer.value, answer.meta.next_token),
         Err(error) if error.is_not_found() => return Err(Failure::new(format!("Node pool {name:?} not found"))),
         Err(error) => return Err(Failure::request("querying node pool", &error)),
     };
     match args.output.render(&value)? {
         Some(text) => print!("{text}"),
-        None => println!("{}", show(value, &args, context)?),
+        None => {
+            println!("{}", show(value, &args, context)?);
+            more(&next_token, &format!("{command} {name}"));
+        }
     }
     Ok(0)
 }

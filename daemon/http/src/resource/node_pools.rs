@@ -1,6 +1,8 @@
-//! Node pools: list, read, their nodes and jobs. Only `all` and `default` exist until pools can be made.
+//! Node pools: list, read, write, delete, their nodes and jobs.
 
+use axum::http::Method;
 use nomadd_model::{NodeId, NodePool, Text};
+use nomadd_server::node_pools;
 use nomadd_state::{Table, WatchKey};
 
 use crate::answer::{self, Answered};
@@ -8,15 +10,15 @@ use crate::app::App;
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::page::Paging;
+use crate::resource::namespaces::done;
 use crate::{blocking, view};
 
-/// `GET /v1/node/pools`.
+/// `/v1/node/pools`: list, and write.
 pub async fn list(app: &App, call: Call) -> Answered {
-    if !call.is_get() {
-        return Err(Failure::not_implemented(
-            "node pools cannot be changed yet: this build has the pools all and default only",
-        ));
+    if call.is_put() {
+        return write(app, call, None).await;
     }
+    call.must_get()?;
     let paging = Paging::of(&call)?;
     let prefix = call.text("prefix").to_owned();
     let (mut meta, (page, next)) = blocking::query(app, &call, &[WatchKey::Table(Table::NodePools)], |state| {
@@ -39,23 +41,49 @@ pub async fn list(app: &App, call: Call) -> Answered {
     answer::read(&call, &meta, &page)
 }
 
-/// `GET /v1/node/pool/NAME`.
-pub async fn read(app: &App, call: Call, name: &str) -> Answered {
-    if !call.is_get() {
-        return Err(Failure::not_implemented(
-            "node pools cannot be changed yet: this build has the pools all and default only",
-        ));
+/// `/v1/node/pool/NAME`: read, write, delete.
+pub async fn one(app: &App, call: Call, name: &str) -> Answered {
+    if call.is_put() {
+        return write(app, call, Some(name)).await;
     }
+    if call.method == Method::DELETE {
+        let index = node_pools::delete(app.server()?, &app.caller(&call)?, vec![name.into()]).await?;
+        return Ok(done(index));
+    }
+    call.must_get()?;
     let (meta, found) = blocking::query(app, &call, &[WatchKey::Table(Table::NodePools)], |state| {
-        Ok((state.table_index(Table::NodePools), state.node_pool(name).cloned()))
+        Ok(match state.node_pool(name) {
+            Some(pool) => (pool.modify_index, Some(pool.clone())),
+            None => (state.table_index(Table::NodePools), None),
+        })
     })
     .await?;
     answer::read(&call, &meta, &*found.ok_or_else(|| Failure::not_found("node pool not found").of(&meta))?)
 }
 
+async fn write(app: &App, mut call: Call, name: Option<&str>) -> Answered {
+    let caller = app.caller(&call)?;
+    let mut pool: NodePool = call.json().await?;
+    match name.filter(|name| !name.is_empty()) {
+        Some(name) if pool.name.is_empty() => name.clone_into(&mut pool.name),
+        Some(name) if pool.name != name => {
+            return Err(Failure::bad_request("Node pool name does not match request path"));
+        }
+        _ => {}
+    }
+    Ok(done(node_pools::upsert(app.server()?, &caller, vec![pool]).await?))
+}
+
+/// A pool that is not there has neither nodes nor jobs to ask for.
+fn must_exist(app: &App, name: &str) -> Result<(), Failure> {
+    let known = app.server()?.state().node_pool(name).is_some();
+    if known { Ok(()) } else { Err(Failure::not_found("node pool not found")) }
+}
+
 /// `GET /v1/node/pool/NAME/nodes`.
 pub async fn nodes(app: &App, call: Call, name: &str) -> Answered {
     call.must_get()?;
+    must_exist(app, name)?;
     let paging = Paging::of(&call)?;
     let (resources, os) = (call.switch("resources")?, call.switch("os")?);
     let (mut meta, (page, next)) = blocking::query(app, &call, &[WatchKey::Table(Table::Nodes)], |state| {
@@ -77,6 +105,7 @@ pub async fn nodes(app: &App, call: Call, name: &str) -> Answered {
 /// `GET /v1/node/pool/NAME/jobs`.
 pub async fn jobs(app: &App, call: Call, name: &str) -> Answered {
     call.must_get()?;
+    must_exist(app, name)?;
     let paging = Paging::of(&call)?;
     let namespace = call.namespace();
     let (mut meta, (page, next)) = blocking::query(app, &call, &[WatchKey::Table(Table::Jobs)], |state| {

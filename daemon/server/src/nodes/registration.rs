@@ -13,10 +13,11 @@ use crate::server::Server;
 /// Registers a node, or what changed on it. Returns the index and the time to its next heartbeat.
 pub(crate) async fn register(server: &Server, mut node: Node, secret: SecretId) -> Answer<(u64, Duration)> {
     check(server, &node, secret)?;
-    node.computed_class = nomadd_state::class::computed_class(&node).into();
     if node.node_pool.is_empty() {
         node.node_pool = "default".into();
     }
+    crate::node_pools::check_node(&node.node_pool).map_err(EndpointError::bad_request)?;
+    node.computed_class = nomadd_state::class::computed_class(&node).into();
     let state = server.state();
     let old = state.node(node.id);
     let changed = old.is_none_or(|old| differs(old, &node));

@@ -40,7 +40,9 @@ impl Applier<'_> {
         let key = JobKey::new(&new.namespace, &new.job_id);
         self.put_usage(old.as_deref(), &new, holds);
         self.put_indexes(&key, old.as_deref(), &new);
-        self.state.allocations.insert(id, Arc::new(new));
+        let new = Arc::new(new);
+        self.wrote(&new);
+        self.state.allocations.insert(id, new);
         self.change(WatchKey::Allocation(id));
         self.change(WatchKey::NodeAllocations(node));
     }

@@ -102,6 +102,7 @@ impl Applier<'_> {
         let canary = new.deployment_status.as_ref().is_some_and(|status| status.canary);
         let health_time = new.deployment_status.as_ref().map(|status| status.timestamp).unwrap_or_default();
         let now = self.now;
+        self.event(EventKind::DeploymentStatusUpdate, Subject::Deployment(new.deployment_id));
         self.change_deployment(new.deployment_id, |deployment| {
             let Some(group) = deployment.task_groups.get_mut(&new.task_group) else { return };
             if joined {

@@ -10,6 +10,7 @@ use crate::command::{NodeDeregister, NodeDrainSet, NodeEligibilitySet, NodeEvent
 use crate::event::{EventKind, Subject};
 use crate::response::{Refused, Response};
 use crate::table::nodes::NodeRecord;
+use crate::table::settings::NODE_IDENTITY_TTL;
 use crate::usage::{Capacity, Footprint, NodeUsage};
 use crate::watch::{Table, WatchKey};
 
@@ -105,6 +106,7 @@ impl Applier<'_> {
             name: name.to_string(),
             create_index: self.index,
             modify_index: self.index,
+            node_identity_ttl: NODE_IDENTITY_TTL,
             ..NodePool::default()
         };
         self.state.node_pools.insert(name.clone(), Arc::new(pool));

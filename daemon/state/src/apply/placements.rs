@@ -42,7 +42,10 @@ impl Applier<'_> {
         let mut name = String::new();
         for (wanted, node_name) in placed.iter().zip(node_names) {
             let allocation = self.allocation(plan, job, wanted, &mut name, node_name);
-            self.state.allocations.insert(allocation.id, Arc::new(allocation));
+            let (id, allocation) = (allocation.id, Arc::new(allocation));
+            self.wrote(&allocation);
+            self.event(EventKind::PlanResult, Subject::Allocation(id));
+            self.state.allocations.insert(id, allocation);
         }
         for wanted in placed {
             self.state.allocations_by_job.insert((number, wanted.placement.id));
@@ -56,7 +59,6 @@ impl Applier<'_> {
         }
         for wanted in placed {
             self.change(WatchKey::Allocation(wanted.placement.id));
-            self.event(EventKind::PlanResult, Subject::Allocation(wanted.placement.id));
         }
         self.join_deployments(placed);
         for wanted in placed.iter().filter(|wanted| wanted.placement.previous.is_some()) {
@@ -182,6 +184,7 @@ impl Applier<'_> {
         }
         let now = self.now;
         for ((id, group), Joined { count, canaries }) in joined {
+            self.event(EventKind::PlanResult, Subject::Deployment(id));
             self.change_deployment(id, |deployment| {
                 let Some(state) = deployment.task_groups.get_mut(group) else { return };
                 state.placed_allocs = state.placed_allocs.saturating_add(count);

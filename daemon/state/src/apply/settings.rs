@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use nomadd_model::Text;
+use nomadd_model::{JobStatus, Text};
 
 use super::{Applier, jobs};
 use crate::command::{
     ClusterIdSet, NamespaceDelete, NamespaceUpsert, NodePoolDelete, NodePoolUpsert, RootKeyDelete, RootKeyUpsert,
     SchedulerConfigurationSet,
 };
-use crate::event::{EventKind, Subject};
+use crate::event::{EventKind, Payload, Subject};
 use crate::response::{Refused, Response};
 use crate::table::settings::{BUILT_IN_POOLS, DEFAULT_NAMESPACE};
 use crate::watch::Table;
@@ -58,8 +58,8 @@ impl Applier<'_> {
             if !self.state.namespaces.contains_key(name) {
                 return jobs::not_found("namespace", name);
             }
-            if self.state.jobs_in(name).next().is_some() {
-                return in_use("namespace", name, "it has jobs");
+            if self.state.jobs_in(name).any(|job| job.status != JobStatus::Dead) {
+                return in_use("namespace", name, "it has jobs that are not dead");
             }
         }
         for name in &command.names {
@@ -95,14 +95,14 @@ impl Applier<'_> {
             if self.state.nodes().any(|node| node.node_pool == *name) {
                 return in_use("node pool", name, "it has nodes");
             }
-            if self.state.jobs().any(|job| job.node_pool == *name) {
-                return in_use("node pool", name, "it has jobs");
+            if self.state.jobs().any(|job| job.node_pool == *name && job.status != JobStatus::Dead) {
+                return in_use("node pool", name, "it has jobs that are not dead");
             }
         }
         for name in &command.names {
-            self.state.node_pools.remove(name);
+            let Some(pool) = self.state.node_pools.remove(name) else { continue };
             self.table(Table::NodePools);
-            self.event(EventKind::NodePoolDeleted, Subject::NodePool(name.clone()));
+            self.event_with(EventKind::NodePoolDeleted, Subject::NodePool(name.clone()), Payload::NodePool(pool));
         }
         self.ok()
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nomadd_model::{KeyId, Namespace, NodePool, PreemptionConfig, SchedulerConfiguration, Text};
+use nomadd_model::{Duration, KeyId, Namespace, NodePool, PreemptionConfig, SchedulerConfiguration, Text};
 
 use crate::root_key::RootKey;
 use crate::state::State;
@@ -11,7 +11,9 @@ use crate::state::State;
 pub(crate) const DEFAULT_NAMESPACE: &str = "default";
 /// The node pools that are always there; the second has every node.
 pub(crate) const BUILT_IN_POOLS: [(&str, &str); 2] =
-    [("default", "Node pool with all nodes that are not in another."), ("all", "Node pool with all nodes.")];
+    [("default", "Default node pool."), ("all", "Node pool with all nodes in the cluster.")];
+/// How long the identities of a pool's nodes count, unless the pool says otherwise: Nomad's 24 h.
+pub(crate) const NODE_IDENTITY_TTL: Duration = Duration::from_secs(24 * 3600);
 
 impl State {
     pub(crate) fn add_built_in(&mut self) {
@@ -29,6 +31,7 @@ impl State {
                 description: description.to_owned(),
                 create_index: 1,
                 modify_index: 1,
+                node_identity_ttl: NODE_IDENTITY_TTL,
                 ..NodePool::default()
             };
             self.node_pools.insert(name.into(), Arc::new(pool));
