@@ -11,21 +11,47 @@ use tokio::sync::mpsc;
 use crate::codec::{CodecError, decode, encode};
 use crate::error::RpcError;
 use crate::method::Method;
+use crate::network::Pushed;
 use crate::peer::Peer;
 use crate::tunnel::{TUNNEL_BUFFER, Tunnel, TunnelHello};
 
 /// The pushed half of a subscription; bounded: a node that does not read makes the server wait, not grow.
 #[derive(Debug)]
-pub struct Updates(mpsc::Receiver<Vec<u8>>);
+pub struct Updates {
+    source: Source,
+    ended: Option<RpcError>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Channel(mpsc::Receiver<Vec<u8>>),
+    Network(Box<Pushed>),
+}
 
 impl Updates {
     /// Joins a bounded channel.
     pub fn new(receiver: mpsc::Receiver<Vec<u8>>) -> Self {
-        Self(receiver)
+        Self { source: Source::Channel(receiver), ended: None }
+    }
+    pub(crate) fn network(pushed: Pushed) -> Self {
+        Self { source: Source::Network(Box::new(pushed)), ended: None }
     }
     /// The next message, or `None` when the subscription has ended: subscribe again.
     pub async fn next<T: serde::de::DeserializeOwned>(&mut self) -> Option<Result<T, CodecError>> {
-        self.0.recv().await.map(|bytes| decode(&bytes))
+        match &mut self.source {
+            Source::Channel(receiver) => receiver.recv().await.map(|bytes| decode(&bytes)),
+            Source::Network(pushed) => match pushed.next().await? {
+                Ok(bytes) => Some(decode(&bytes)),
+                Err(error) => {
+                    self.ended = Some(error);
+                    None
+                }
+            },
+        }
+    }
+    /// Why it ended, after `next` said `None`: nothing when the server ended it in order.
+    pub fn ended(&self) -> Option<&RpcError> {
+        self.ended.as_ref()
     }
 }
 
@@ -72,7 +98,7 @@ where
 pub struct InProcess(Arc<dyn Service>, Peer);
 
 /// How many pushed messages may wait for a node.
-const UPDATES_IN_FLIGHT: usize = 16;
+pub(crate) const UPDATES_IN_FLIGHT: usize = 16;
 
 impl InProcess {
     /// Joins a node to a server of the same process.
@@ -95,7 +121,7 @@ impl Connection for InProcess {
     async fn subscribe(&self, method: Method, request: Vec<u8>) -> Result<Updates, RpcError> {
         let (sender, receiver) = mpsc::channel(UPDATES_IN_FLIGHT);
         self.0.subscribe(&self.1, method, &request, sender).await?;
-        Ok(Updates(receiver))
+        Ok(Updates::new(receiver))
     }
     async fn tunnel(&self, hello: TunnelHello) -> Result<Tunnel, RpcError> {
         let (near, far) = tokio::io::duplex(TUNNEL_BUFFER);

@@ -17,6 +17,12 @@ pub enum TaskKind {
     HttpListener,
     /// One connection of the HTTP API.
     HttpConnection,
+    /// The listener for other agents.
+    RpcListener,
+    /// One connection with another agent, dialled or accepted.
+    RpcConnection,
+    /// One call, subscription or tunnel of such a connection.
+    RpcStream,
     /// The raft room's own tasks.
     Raft,
     /// Everything that only the leader does.
@@ -54,7 +60,7 @@ impl TaskKind {
     /// What the end of such a task means.
     pub const fn end(self) -> End {
         match self {
-            Self::HttpListener | Self::Raft | Self::PlanApplier | Self::ClientLoop => End::Fatal,
+            Self::HttpListener | Self::RpcListener | Self::Raft | Self::PlanApplier | Self::ClientLoop => End::Fatal,
             _ => End::Fine,
         }
     }
