@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nomadd_server::status;
-use nomadd_state::{State, WatchKey};
+use nomadd_state::{State, Table, WatchKey};
 use tokio::time::Instant;
 
-use crate::answer::Meta;
+use crate::answer::{self, Answered, Meta};
 use crate::app::App;
+use crate::cache::Made;
 use crate::call::Call;
 use crate::failure::Failure;
 
@@ -42,4 +43,77 @@ pub async fn query<T>(
         // Time is up: the next round answers what is there.
         let _time_is_up = tokio::time::timeout_at(deadline, watcher.changed()).await;
     }
+}
+
+/// Waits until one of the tables has changed since the caller's index; the state, and the index of the newest of them.
+///
+/// Many who wait are answered in rounds.
+pub async fn changed(app: &App, call: &Call, tables: &[Table]) -> Result<(Meta, Arc<State>), Failure> {
+    let seen = call.index()?;
+    let wait = call.wait()?;
+    app.check_region(call.text("region"))?;
+    let server = app.server()?;
+    let newest = |state: &State| tables.iter().map(|table| state.table_index(*table)).max().unwrap_or(0);
+    let meta = |index: u64| Meta { index, known_leader: status::has_leader(server), next_token: None };
+    let state = server.state();
+    if seen == 0 || newest(&state) > seen {
+        return Ok((meta(newest(&state)), state));
+    }
+    drop(state);
+    let deadline = Instant::now() + wait + app.runtime.seeds.jitter(wait / 16);
+    let place = app.cache.crowd.join();
+    loop {
+        let watcher = server.watch(tables.iter().copied().map(WatchKey::Table));
+        let state = server.state();
+        let late = Instant::now() >= deadline;
+        if newest(&state) > seen || late {
+            match place.when().filter(|_| !late) {
+                None => return Ok((meta(newest(&state)), state)),
+                Some(next) => {
+                    // Until then nothing has to wake this one, and no old state is held.
+                    drop((watcher, state));
+                    tokio::time::sleep_until(next.min(deadline)).await;
+                    continue;
+                }
+            }
+        }
+        drop(state);
+        // Time is up: the next round answers what is there.
+        let _time_is_up = tokio::time::timeout_at(deadline, watcher.changed()).await;
+    }
+}
+
+/// Answers a list of tables: waits as the caller wants, then makes the answer once for all who ask the same of the same index.
+///
+/// `name` tells the list from others; whatever the caller says beside how long to wait is part of what is asked.
+pub async fn list(
+    app: &App,
+    call: &Call,
+    name: &str,
+    tables: &[Table],
+    make: impl FnOnce(&State) -> Result<Made, Failure>,
+) -> Answered {
+    let (mut meta, state) = changed(app, call, tables).await?;
+    let made = app.cache.get(&key(name, call), meta.index, || make(&state))?;
+    meta.next_token = made.next;
+    answer::read_bytes(&meta, made.bytes)
+}
+
+/// What is asked, without how long to wait for it.
+fn key(name: &str, call: &Call) -> String {
+    let mut key = name.to_owned();
+    for (name, value) in &call.parameters {
+        if !matches!(name.as_str(), "index" | "wait" | "stale" | "region" | "consistent") {
+            key.push('&');
+            key.push_str(name);
+            key.push('=');
+            key.push_str(value);
+        }
+    }
+    key
+}
+
+/// The bytes of a page.
+pub fn made<T: serde::Serialize>(call: &Call, (page, next): (Vec<T>, Option<String>)) -> Result<Made, Failure> {
+    Ok(Made { bytes: answer::bytes(call, &page)?.into(), next })
 }

@@ -8,6 +8,7 @@ mod app;
 mod blocking;
 mod cache;
 mod call;
+mod crowd;
 mod direct;
 mod failure;
 pub mod filter;

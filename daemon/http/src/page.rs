@@ -41,6 +41,11 @@ impl Paging {
         Ok(Self { filter, per_page, next_token, reverse: call.switch("reverse")? })
     }
 
+    /// Whether nothing is left out: no filter, no page.
+    pub fn is_whole(&self) -> bool {
+        self.filter.is_none() && self.per_page == 0 && self.next_token.is_empty()
+    }
+
     /// The same pages over a list whose natural order is the other way round.
     pub fn turned_round(&self) -> Self {
         Self { reverse: !self.reverse, ..self.clone() }

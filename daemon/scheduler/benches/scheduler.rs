@@ -272,7 +272,7 @@ struct ReplayRow {
 
 impl Replay {
     fn new(world: &World, job: &Job) -> Self {
-        let ask = Ask::new(job, &job.task_groups[0], world.state.scheduler_configuration());
+        let ask = Ask::new(job, &job.task_groups[0], &world.state);
         let mut rows = Vec::new();
         let mut by_id = BTreeMap::new();
         for node in world.state.nodes() {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use nomadd_model::spec::Constraint;
 use nomadd_model::{
     Affinity, AllocatedCpuResources, AllocatedMemoryResources, AllocatedResources, AllocatedSharedResources,
-    AllocatedTaskResources, Job, NetworkResource, Node, RequestedDevice, SchedulerConfiguration, Task, TaskGroup, Text,
+    AllocatedTaskResources, Job, NetworkResource, Node, RequestedDevice, Task, TaskGroup, Text,
 };
 
-use nomadd_state::Footprint;
+use nomadd_state::{Footprint, State};
 
 use crate::constraint::Test;
 use crate::rank::binpack::Amount;
@@ -134,7 +134,7 @@ pub struct Ask<'a> {
 
 impl<'a> Ask<'a> {
     /// Parses a group of a job.
-    pub fn new(job: &'a Job, group: &'a TaskGroup, configuration: &SchedulerConfiguration) -> Self {
+    pub fn new(job: &'a Job, group: &'a TaskGroup, state: &State) -> Self {
         let mut ask = Self {
             job,
             group,
@@ -153,7 +153,7 @@ impl<'a> Ask<'a> {
             host_volumes: Vec::new(),
             devices: Vec::new(),
             escaped: false,
-            oversubscription: configuration.memory_oversubscription_enabled,
+            oversubscription: state.memory_oversubscription(&job.node_pool),
             template: Arc::default(),
         };
         let group_constraints = group.constraints.iter().chain(group.tasks.iter().flat_map(|task| &task.constraints));

@@ -88,7 +88,7 @@ pub(crate) fn process(state: &State, fleet: &mut Fleet, report: &mut Report<'_>,
             let active = deployment.as_ref().filter(|found| found.status.is_active());
             let deployment_id =
                 active.filter(|found| found.task_groups.contains_key(&name)).map(|found| found.id).unwrap_or_default();
-            let ask = Ask::new(job, group, state.scheduler_configuration());
+            let ask = Ask::new(job, group, state);
             GroupPlacement { report, placer: &mut placer, ask: &ask, deployment_id, context, ids: &mut ids, state }
                 .place(result);
         }
@@ -172,7 +172,7 @@ impl<'a> Updates<'a> {
         if old.group(&self.name).is_some_and(|before| before.max_run_duration != group.max_run_duration) {
             return Update::InPlace;
         }
-        let ask = self.ask.get_or_insert_with(|| Ask::new(job, group, self.state.scheduler_configuration()));
+        let ask = self.ask.get_or_insert_with(|| Ask::new(job, group, self.state));
         if fits::in_place(placer, ask, allocation) { Update::InPlace } else { Update::Destructive }
     }
 }

@@ -61,7 +61,7 @@ pub(crate) fn process(state: &State, fleet: &mut Fleet, report: &mut Report<'_>,
             report.desire(&name, &sorted.desired);
             continue;
         };
-        let ask = Ask::new(job, group, state.scheduler_configuration());
+        let ask = Ask::new(job, group, state);
         let mut system = SystemGroup { report, placer: &mut placer, ask: &ask, ids: &mut ids, deployment: None };
         complete &= system.run(&situation, sorted, &mut made, context);
     }

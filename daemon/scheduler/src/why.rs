@@ -83,7 +83,7 @@ fn explain_group(state: &State, fleet: &Fleet, job: &Job, group: &TaskGroup) -> 
     let running =
         allocations.iter().filter(|one| one.client_status == ClientStatus::Running && !is_terminal(one)).count();
     let ended = allocations.iter().filter(|one| done(one)).count();
-    let ask = Ask::new(job, group, state.scheduler_configuration());
+    let ask = Ask::new(job, group, state);
     let wanted = match job.kind.is_system() {
         true => fleet
             .rows()

@@ -181,7 +181,7 @@ fn check_no_overcommit(world: &World) {
 
 fn check_allowed(world: &World, job: &Job, outcome: &Outcome) {
     let Some(plan) = &outcome.plan else { return };
-    let ask = Ask::new(job, &job.task_groups[0], world.state.scheduler_configuration());
+    let ask = Ask::new(job, &job.task_groups[0], &world.state);
     for placement in plan.placements.iter().flat_map(|batch| &batch.placements) {
         let node = world.state.node(placement.node_id).unwrap();
         assert!(is_ready(node) && feasible::is_in_reach(job, node), "{node:?}");

@@ -1,8 +1,10 @@
 //! Allocations: list, read, stop, their services and checks.
 
-use nomadd_model::AllocationId;
+mod long;
+
+use nomadd_model::{AllocationId, Text};
 use nomadd_server::allocations::{self, ShutdownDelay};
-use nomadd_state::{Table, WatchKey};
+use nomadd_state::{State, Table, WatchKey};
 
 use crate::answer::{self, Answered, Meta};
 use crate::app::App;
@@ -13,46 +15,88 @@ use crate::page::Paging;
 use crate::view::AllocationParts;
 use crate::{identify, view};
 
+/// With more allocations than this a list is written as it is sent, instead of whole in memory.
+const SHORT: usize = 2_000;
+
 /// Which parts a list shows.
 pub fn parts(call: &Call) -> Result<AllocationParts, Failure> {
     let task_states = if call.parameter("task_states").is_some() { call.switch("task_states")? } else { true };
     Ok(AllocationParts { resources: call.switch("resources")?, task_states })
 }
 
-/// `GET /v1/allocations`.
+/// `GET /v1/allocations`: a short list is made whole, a long one is written as it is sent.
 pub async fn list(app: &App, call: Call) -> Answered {
     call.must_get()?;
-    let paging = Paging::of(&call)?;
-    let prefix = identify::prefix(call.text("prefix"), "alloc")?;
+    let asked = Asked {
+        paging: Paging::of(&call)?,
+        prefix: identify::prefix(call.text("prefix"), "alloc")?,
+        namespace: call.namespace(),
+    };
     let parts = parts(&call)?;
-    let namespace = call.namespace();
-    let (mut meta, (page, next)) = blocking::query(app, &call, &[WatchKey::Table(Table::Allocations)], |state| {
-        let mut found: Vec<_> = state
-            .allocations()
-            .filter(|allocation| identify::begins(&allocation.id.0, &prefix))
-            .filter(|allocation| namespace == "*" || allocation.namespace == namespace)
-            .collect();
+    let many = app.server()?.state().allocation_count() > SHORT;
+    if many && !call.switch("pretty")? {
+        let (mut meta, state) = blocking::changed(app, &call, &[Table::Allocations]).await?;
+        // Looking through a million takes a while: not on the threads that answer.
+        let chosen = app.runtime.pool.run(move || {
+            let chosen = asked.choose(&state);
+            (state, chosen)
+        });
+        let (state, chosen) = chosen.await.map_err(Failure::internal)?;
+        let (ids, next) = chosen?;
+        meta.next_token = next;
+        return answer::read_bytes(&meta, long::body(state, ids, parts));
+    }
+    blocking::list(app, &call, "allocations", &[Table::Allocations], |state| {
+        let (ids, next) = asked.choose(state)?;
+        let stubs = ids.iter().filter_map(|(_, id)| Some(view::allocation_stub(state, state.allocation(*id)?, parts)));
+        blocking::made(&call, (stubs.collect(), next))
+    })
+    .await
+}
+
+/// Which allocations a list shows.
+struct Asked {
+    paging: Paging,
+    prefix: String,
+    namespace: Text,
+}
+
+/// What a list is sorted by: the create index (0 where only the id counts) and the id.
+type Key = (u64, AllocationId);
+
+impl Asked {
+    /// The allocations of a page, in order, and where the next one begins.
+    fn choose(&self, state: &State) -> Result<(Vec<Key>, Option<String>), Failure> {
+        let by_id = !self.prefix.is_empty();
+        let all = self.namespace == "*";
+        // One allocation of memory for all: growing would need twice as much for a moment. What is not used costs nothing.
+        let mut found: Vec<Key> = Vec::with_capacity(if by_id { 0 } else { state.allocation_count() });
         // Without a prefix the oldest come first; with one they stand by id.
-        if prefix.is_empty() {
-            found.sort_by_key(|allocation| (allocation.create_index, allocation.id));
-        }
-        if paging.reverse {
+        found.extend(
+            state
+                .allocations_by_prefix(&self.prefix)
+                .filter(|allocation| all || allocation.namespace == self.namespace)
+                .map(|allocation| (if by_id { 0 } else { allocation.create_index }, allocation.id)),
+        );
+        found.sort_unstable();
+        if self.paging.reverse {
             found.reverse();
         }
-        let by_id = !prefix.is_empty();
-        let page = paging.cut(
+        if self.paging.is_whole() {
+            return Ok((found, None));
+        }
+        self.paging.cut(
             found.into_iter(),
-            |allocation| (if by_id { 0 } else { allocation.create_index }, allocation.id),
-            |allocation| identify::token(by_id, allocation.create_index, allocation.id),
+            |key| *key,
+            |(index, id)| identify::token(by_id, *index, id),
             |token| identify::parse_token(by_id, token),
-            |paging, allocation| paging.passes(&***allocation, nomadd_model::Allocation::FIELDS),
-            |allocation| view::allocation_stub(state, allocation, parts),
-        )?;
-        Ok((state.table_index(Table::Allocations), page))
-    })
-    .await?;
-    meta.next_token = next;
-    answer::read(&call, &meta, &page)
+            |paging, (_, id)| match state.allocation(*id) {
+                Some(allocation) => paging.passes(&**allocation, nomadd_model::Allocation::FIELDS),
+                None => Ok(false),
+            },
+            |key| *key,
+        )
+    }
 }
 
 /// `GET /v1/allocation/ID`.

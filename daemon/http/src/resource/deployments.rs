@@ -19,7 +19,7 @@ pub async fn list(app: &App, call: Call) -> Answered {
     let prefix = identify::prefix(call.text("prefix"), "deployment")?;
     let by_id = !prefix.is_empty();
     let namespace = call.namespace();
-    let (mut meta, (page, next)) = blocking::query(app, &call, &[WatchKey::Table(Table::Deployments)], |state| {
+    blocking::list(app, &call, "deployments", &[Table::Deployments], |state| {
         let mut found: Vec<_> = state
             .deployments()
             .filter(|deployment| identify::begins(&deployment.id.0, &prefix))
@@ -39,11 +39,9 @@ pub async fn list(app: &App, call: Call) -> Answered {
             |paging, deployment| paging.passes(&***deployment, nomadd_model::Deployment::FIELDS),
             |deployment| nomadd_model::Deployment::clone(deployment),
         )?;
-        Ok((state.table_index(Table::Deployments), page))
+        blocking::made(&call, page)
     })
-    .await?;
-    meta.next_token = next;
-    answer::read(&call, &meta, &page)
+    .await
 }
 
 /// `GET /v1/deployment/ID`.

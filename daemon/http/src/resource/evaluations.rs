@@ -52,7 +52,7 @@ async fn list(app: &App, call: Call) -> Answered {
     let paging = Paging::of(&call)?;
     let prefix = identify::prefix(call.text("prefix"), "eval")?;
     let by_id = !prefix.is_empty();
-    let (mut meta, (page, next)) = blocking::query(app, &call, &[WatchKey::Table(Table::Evaluations)], |state| {
+    blocking::list(app, &call, "evaluations", &[Table::Evaluations], |state| {
         let mut found = matching(state, &call, &prefix);
         if !by_id {
             found.sort_by_key(|evaluation| (evaluation.create_index, evaluation.id));
@@ -68,11 +68,9 @@ async fn list(app: &App, call: Call) -> Answered {
             |paging, evaluation| paging.passes(&***evaluation, Evaluation::FIELDS),
             |evaluation| Evaluation::clone(evaluation),
         )?;
-        Ok((state.table_index(Table::Evaluations), page))
+        blocking::made(&call, page)
     })
-    .await?;
-    meta.next_token = next;
-    answer::read(&call, &meta, &page)
+    .await
 }
 
 /// The evaluations of a request's namespace, job, status and prefix, by id.

@@ -37,35 +37,21 @@ pub async fn collection(app: &App, call: Call) -> Answered {
 async fn list(app: &App, call: Call) -> Answered {
     let paging = Paging::of(&call)?;
     let (namespace, prefix, with_meta) = (call.namespace(), call.text("prefix").to_owned(), call.switch("meta")?);
-    let keys = [WatchKey::Table(Table::Jobs), WatchKey::Table(Table::Summaries)];
     let all = namespace == "*";
-    let (mut meta, (page, next)) = blocking::query(app, &call, &keys, |state| {
-        let index = state.table_index(Table::Jobs).max(state.table_index(Table::Summaries));
-        let make = || -> Result<(Vec<u8>, Option<String>), Failure> {
-            let visible =
-                state.jobs().filter(|job| all || job.namespace == namespace).filter(|job| job.id.starts_with(&prefix));
-            let (page, next) = paging.cut(
-                visible,
-                |job| (job.namespace.clone(), job.id.clone()),
-                |job| format!("{}.{}", job.namespace, job.id),
-                |token| token.split_once('.').map(|(namespace, id)| (Text::from(namespace), Text::from(id))),
-                |paging, job| paging.passes(&***job, nomadd_model::Job::FIELDS),
-                |job| view::job_stub(state, job, with_meta),
-            )?;
-            Ok((answer::bytes(&call, &page)?, next))
-        };
-        // Whole lists are asked for again and again (dashboards): their bytes are kept.
-        const PLAIN: &[&str] = &["namespace", "prefix", "stale", "region", "meta"];
-        if call.parameters.iter().all(|(name, _)| PLAIN.contains(&name.as_str())) {
-            let key = format!("jobs {namespace} {prefix:?} {with_meta}");
-            return Ok((index, (app.cache.get(&key, index, || make().map(|(bytes, _)| bytes))?, None)));
-        }
-        let (bytes, next) = make()?;
-        Ok((index, (bytes.into(), next)))
+    blocking::list(app, &call, "jobs", &[Table::Jobs, Table::Summaries], |state| {
+        let visible =
+            state.jobs().filter(|job| all || job.namespace == namespace).filter(|job| job.id.starts_with(&prefix));
+        let page = paging.cut(
+            visible,
+            |job| (job.namespace.clone(), job.id.clone()),
+            |job| format!("{}.{}", job.namespace, job.id),
+            |token| token.split_once('.').map(|(namespace, id)| (Text::from(namespace), Text::from(id))),
+            |paging, job| paging.passes(&***job, nomadd_model::Job::FIELDS),
+            |job| view::job_stub(state, job, with_meta),
+        )?;
+        blocking::made(&call, page)
     })
-    .await?;
-    meta.next_token = next;
-    answer::read_bytes(&meta, page)
+    .await
 }
 
 /// `PUT /v1/jobs` and `PUT /v1/job/ID`.

@@ -18,7 +18,7 @@ pub async fn list(app: &App, call: Call) -> Answered {
     let paging = Paging::of(&call)?;
     let prefix = identify::prefix(call.text("prefix"), "node")?;
     let (resources, os) = (call.switch("resources")?, call.switch("os")?);
-    let (mut meta, (page, next)) = blocking::query(app, &call, &[WatchKey::Table(Table::Nodes)], |state| {
+    blocking::list(app, &call, "nodes", &[Table::Nodes], |state| {
         let page = paging.cut(
             state.nodes().filter(|node| identify::begins(&node.id.0, &prefix)),
             |node| node.id,
@@ -27,11 +27,9 @@ pub async fn list(app: &App, call: Call) -> Answered {
             |paging, node| paging.passes(&***node, nomadd_model::Node::FIELDS),
             |node| view::node_stub(node, resources, os),
         )?;
-        Ok((state.table_index(Table::Nodes), page))
+        blocking::made(&call, page)
     })
-    .await?;
-    meta.next_token = next;
-    answer::read(&call, &meta, &page)
+    .await
 }
 
 /// `GET /v1/node/ID`.

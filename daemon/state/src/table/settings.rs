@@ -47,6 +47,13 @@ impl State {
     pub fn scheduler_configuration(&self) -> &SchedulerConfiguration {
         &self.scheduler_configuration
     }
+    /// Whether tasks in a node pool may use more memory than they reserve: as the pool says, or else the cluster.
+    pub fn memory_oversubscription(&self, pool: &str) -> bool {
+        let of_pool = self.node_pool(pool).and_then(|pool| pool.scheduler_configuration.as_ref());
+        of_pool
+            .and_then(|configuration| configuration.memory_oversubscription_enabled)
+            .unwrap_or(self.scheduler_configuration.memory_oversubscription_enabled)
+    }
     /// A namespace.
     pub fn namespace(&self, name: &str) -> Option<&Arc<Namespace>> {
         self.namespaces.get(name)

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::answer::{self, Answered, Meta};
 use crate::app::App;
 use crate::blocking;
+use crate::cache::Made;
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::view;
@@ -22,16 +23,20 @@ pub async fn read(app: &App, call: Call, id: &str) -> Answered {
     let waits = call.index()? > 0;
     let keys: Vec<_> = waits.then(|| WatchKey::Job(JobKey::new(&namespace, &Text::from(id)))).into_iter().collect();
     let (meta, found) = blocking::query(app, &call, &keys, |state| {
-        let Some(job) = state.job(&namespace, id) else { return Ok((state.table_index(Table::Jobs), None)) };
-        if call.switch("pretty")? {
-            return Ok((job.modify_index, Some(answer::bytes(&call, &**job)?.into())));
-        }
-        let key = format!("job {namespace} {id}");
-        let bytes = app.cache.get(&key, job.modify_index, || serde_json::to_vec(&**job).map_err(Failure::internal))?;
-        Ok((job.modify_index, Some(bytes)))
+        let found = state.job(&namespace, id);
+        Ok((found.map_or_else(|| state.table_index(Table::Jobs), |job| job.modify_index), found.cloned()))
     })
     .await?;
-    answer::read_bytes(&meta, found.ok_or_else(|| Failure::not_found("job not found").of(&meta))?)
+    let job = found.ok_or_else(|| Failure::not_found("job not found").of(&meta))?;
+    if call.switch("pretty")? {
+        return answer::read_bytes(&meta, answer::bytes(&call, &*job)?);
+    }
+    let key = format!("job {namespace} {id}");
+    let made = app.cache.get(&key, job.modify_index, || {
+        let bytes = serde_json::to_vec(&*job).map_err(Failure::internal)?;
+        Ok::<_, Failure>(Made { bytes: bytes.into(), next: None })
+    })?;
+    answer::read_bytes(&meta, made.bytes)
 }
 
 /// `GET /v1/job/ID/summary`.
