@@ -43,6 +43,8 @@ pub enum TaskKind {
     Supervision,
     /// Serves a request beside its connection (streams, exec).
     Request,
+    /// Membership: the loop, its listener and what is asked of other members.
+    Gossip,
     /// Housekeeping that may end at any time.
     Background,
 }
