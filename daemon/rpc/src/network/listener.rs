@@ -236,7 +236,7 @@ impl Listening {
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let names = certificate.map(names).unwrap_or_default();
         let region = &self.shared.config.region;
-        let wrong = match named(&names) {
+        let wrong = match named(&names, region) {
             Named::Agent(identity) if identity.role == Role::Client && identity.region != *region => Some((
                 "region",
                 format!(

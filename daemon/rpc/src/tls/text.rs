@@ -8,6 +8,11 @@ fn date(time: &UnixTime) -> String {
     Time(i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1_000_000_000)).to_string()
 }
 
+/// rustls writes a presented name as `DnsName("x")`.
+fn bare(name: &str) -> &str {
+    name.split_once('"').and_then(|(_, rest)| rest.rsplit_once('"')).map_or(name, |(bare, _)| bare)
+}
+
 /// What is wrong with a certificate; `whose` begins the sentence: "its", "the caller's".
 fn certificate(whose: &str, error: &CertificateError) -> String {
     match error {
@@ -33,6 +38,7 @@ fn certificate(whose: &str, error: &CertificateError) -> String {
             )
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
+            let presented: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
             let (expected, presented) = (expected.to_str(), presented.join(", "));
             format!(
                 "{whose} certificate is for {presented}, not for {expected}: check the region and its tls.cert_file, \
@@ -97,7 +103,7 @@ pub(crate) fn refused_by_listener(error: &Error) -> (&'static str, String) {
         Error::NoCertificatesPresented => {
             ("no certificate", "the caller presents no certificate: set tls.cert_file and tls.key_file there".to_owned())
         }
-        Error::AlertReceived(AlertDescription::UnknownCA) => (
+        Error::AlertReceived(AlertDescription::UnknownCA | AlertDescription::DecryptError) => (
             "foreign CA",
             "the caller trusts another CA than that of this agent's certificate: tls.ca_file must be the CA of all agents".to_owned(),
         ),

@@ -1,0 +1,8 @@
+//! The network between agents over real sockets of 127.0.0.1, with certificates made here.
+
+mod certificates;
+mod harness;
+mod refusals;
+mod reload;
+mod silence;
+mod traffic;
