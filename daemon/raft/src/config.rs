@@ -1,5 +1,6 @@
 //! What the room is told when it opens.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use nomadd_runtime::Runtime;
 
 use crate::disk::{Disk, Durability, RealDisk};
 use crate::membership::{Server, ServerId};
+use crate::peers::Peers;
 
 /// Bounds and policies; the defaults are Nomad's where Nomad has them.
 #[derive(Clone, Debug)]
@@ -51,6 +53,32 @@ impl Default for Limits {
     }
 }
 
+/// What becomes of a new, empty folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bootstrap {
+    /// This server is a cluster of its own at once.
+    #[default]
+    Alone,
+    /// It waits until a cluster is made (`Raft::bootstrap`) or a leader takes it in.
+    Wait,
+}
+
+/// How quickly servers notice that their leader is gone. A follower waits for `election.end` since it last heard the leader,
+/// then for a random time within `election`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// How often a leader is heard at least.
+    pub heartbeat: Duration,
+    /// The time before an election.
+    pub election: Range<Duration>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { heartbeat: Duration::from_millis(50), election: Duration::from_millis(150)..Duration::from_millis(300) }
+    }
+}
+
 /// How to open the room.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -60,6 +88,12 @@ pub struct Config {
     pub fresh_id: ServerId,
     /// Name and RPC address of this server, for the cluster's configuration.
     pub server: Server,
+    /// The way to other servers; without it there are none.
+    pub peers: Option<Arc<dyn Peers>>,
+    /// What becomes of a new folder.
+    pub bootstrap: Bootstrap,
+    /// How quickly a lost leader is replaced.
+    pub pace: Pace,
     /// Bounds and policies.
     pub limits: Limits,
     /// The disk.
@@ -73,6 +107,16 @@ impl Config {
     pub fn new(folder: PathBuf, server: Server, durability: Durability, runtime: Runtime) -> Self {
         let fresh_id = ServerId(nomadd_model::NodeId::from_random(runtime.seeds.id()));
         let disk = Arc::new(RealDisk { durability });
-        Self { folder, fresh_id, server, limits: Limits::default(), disk, runtime }
+        Self {
+            folder,
+            fresh_id,
+            server,
+            peers: None,
+            bootstrap: Bootstrap::default(),
+            pace: Pace::default(),
+            limits: Limits::default(),
+            disk,
+            runtime,
+        }
     }
 }

@@ -84,6 +84,22 @@ pub enum OpenError {
         /// The last entry applied.
         applied: u64,
     },
+    /// The log of a server that was a member is empty.
+    #[error(
+        "the log in {path} is empty, but this server had entries: the disk was lost; restore the folder from a backup of this server, or remove all of {path} to begin anew"
+    )]
+    Emptied {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The operator's list of servers cannot be used.
+    #[error("{path} cannot be used: {reason}")]
+    Peers {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An entry cannot be applied.
     #[error("{0}")]
     Halted(Arc<str>),
@@ -96,6 +112,120 @@ pub enum OpenError {
         /// How long it was waited for.
         seconds: u64,
     },
+}
+
+/// Why the servers of the cluster are not changed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum MembershipError {
+    /// Another server leads, or none.
+    #[error("this server is not the leader{}", leader.as_ref().map_or_else(|| ", and none is known: try again".to_owned(), |leader| format!(": ask {} at {}", leader.server.name, leader.server.address)))]
+    NotLeader {
+        /// The leader, when known.
+        leader: Option<Leader>,
+    },
+    /// A change is under way.
+    #[error("another change of the servers is under way: try again in a moment")]
+    Busy,
+    /// A cluster exists already, with other servers.
+    #[error(
+        "this server is in a cluster already, with {servers}: it cannot begin another one; does bootstrap_expect differ between servers?"
+    )]
+    Bootstrapped {
+        /// Its servers.
+        servers: String,
+    },
+    /// The list does not name this server, or names one twice.
+    #[error("a cluster cannot begin with these servers: {reason}")]
+    List {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Nobody has that id.
+    #[error("no server of this cluster has the id {id}")]
+    Unknown {
+        /// The id.
+        id: ServerId,
+    },
+    /// A member has that name or address under another id.
+    #[error(
+        "{name} at {address} has the id {found}, but this cluster knows {known_name} at {known_address} as {known}: its disk was lost or another server took its place; remove the old one first (operator raft remove-peer {known})"
+    )]
+    Known {
+        /// The newcomer's name.
+        name: String,
+        /// Its address.
+        address: String,
+        /// Its id.
+        found: ServerId,
+        /// The member's id.
+        known: ServerId,
+        /// The member's name.
+        known_name: String,
+        /// The member's address.
+        known_address: String,
+    },
+    /// The same id is alive at two addresses.
+    #[error(
+        "the id {id} is answered at {first} and at {second}: a data folder was copied; stop one of the two, clear the raft folder of the copy, and let it join as a server of its own"
+    )]
+    Cloned {
+        /// The id.
+        id: ServerId,
+        /// One address.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// Another server answers there.
+    #[error("the server at {address} is {found}, not {id}")]
+    Stranger {
+        /// Where.
+        address: String,
+        /// Who answers.
+        found: ServerId,
+        /// Who was expected.
+        id: ServerId,
+    },
+    /// The server takes no part.
+    #[error("server {name} takes no part: {reason}")]
+    Refused {
+        /// Its name.
+        name: String,
+        /// Its reason.
+        reason: String,
+    },
+    /// It cannot be reached.
+    #[error("server {name} at {address} cannot be reached: {reason}")]
+    Unreachable {
+        /// Its name.
+        name: String,
+        /// Its address.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// The cluster would be without a voter.
+    #[error("{id} is the only voter: the cluster would be without one")]
+    LastVoter {
+        /// The id.
+        id: ServerId,
+    },
+    /// Leadership did not move.
+    #[error("leadership did not move to {to} in time: {reason}")]
+    NotMoved {
+        /// To whom, by name.
+        to: String,
+        /// What is known.
+        reason: &'static str,
+    },
+    /// It may or may not have happened.
+    #[error(
+        "the leader changed meanwhile: whether the change of servers was kept is not known; look before repeating it"
+    )]
+    Uncertain,
+    /// It cannot be written.
+    #[error(transparent)]
+    Refuse(#[from] ProposeError),
 }
 
 /// Where the leader is.

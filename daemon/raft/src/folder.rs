@@ -2,6 +2,9 @@
 //!
 //! ```text
 //! DATA_DIR/server/raft/version.json   {"format":1,"server":"UUID"}, made first
+//! DATA_DIR/server/raft/member         made when the log held its first entry: an empty log beside it was lost
+//! DATA_DIR/server/raft/peers.json     put there by the operator (recovery.rs)
+//! DATA_DIR/server/raft/recovered.json what the last one said
 //! DATA_DIR/server/raft/lock           held with flock by the process that uses it; its pid is in it
 //! DATA_DIR/server/raft/log/           segments (log/segments.rs)
 //! DATA_DIR/server/raft/snapshots/     snapshots (snapshots.rs)
@@ -22,6 +25,8 @@ use crate::membership::ServerId;
 /// The format of the folder that this release makes and reads.
 pub const FORMAT: u64 = 1;
 
+const MEMBER: &str = "member";
+
 #[derive(Serialize, Deserialize)]
 struct VersionFile {
     format: u64,
@@ -36,6 +41,8 @@ pub(crate) struct Folder {
     pub(crate) snapshots: PathBuf,
     /// Whose it is.
     pub(crate) server: ServerId,
+    path: PathBuf,
+    member: bool,
     _lock: File,
 }
 
@@ -75,7 +82,26 @@ impl Folder {
             write_whole(disk, &version, &bytes).map_err(failed("write", &version))?;
             fresh
         };
-        Ok(Self { log: path.join("log"), snapshots: path.join("snapshots"), server, _lock: lock })
+        let member = names.iter().any(|name| name == MEMBER);
+        let (log, snapshots) = (path.join("log"), path.join("snapshots"));
+        Ok(Self { log, snapshots, server, path: path.to_owned(), member, _lock: lock })
+    }
+
+    /// The folder itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+    /// Whether its log ever held an entry.
+    pub(crate) const fn was_member(&self) -> bool {
+        self.member
+    }
+    /// Notes that the log holds an entry.
+    pub(crate) fn mark_member(&mut self, disk: &dyn Disk) -> io::Result<()> {
+        if !self.member {
+            write_whole(disk, &self.path.join(MEMBER), b"the log of this folder held entries\n")?;
+            self.member = true;
+        }
+        Ok(())
     }
 }
 

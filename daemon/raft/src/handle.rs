@@ -22,7 +22,9 @@ use crate::error::{Leader, OpenError, ProposeError, SnapshotError};
 use crate::folder::Folder;
 use crate::machine::{Happened, Machine, Published, encode};
 use crate::membership::{Configuration, Member, ServerId};
-use crate::room::{Core, Order, Room, Shared};
+use crate::restore::{self, Piece};
+use crate::room::{Order, Room};
+use crate::shared::{Core, Shared};
 use crate::snapshots::{self, Snapshots};
 use crate::space::{Size, Space};
 use crate::types::{Proposal, Types};
@@ -43,6 +45,8 @@ struct Inner {
     limits: Limits,
     runtime: Runtime,
     orders: mpsc::Sender<Order>,
+    /// One restore at a time.
+    restoring: tokio::sync::Mutex<()>,
 }
 
 /// A command that is durable and applied.
@@ -111,7 +115,8 @@ pub struct Stats {
 }
 
 impl Raft {
-    /// Opens the data folder, or makes it. A single voter leads and has applied everything when this returns.
+    /// Opens the data folder, or makes it. A single voter leads and has applied everything when this returns; one of several
+    /// has applied what it knew to be committed and does not wait for a leader.
     pub async fn open(config: Config) -> Result<(Self, Recovered), OpenError> {
         let (limits, runtime) = (config.limits.clone(), config.runtime.clone());
         let space = Space::new(Arc::clone(&config.disk), config.folder.clone(), limits.free);
@@ -136,10 +141,14 @@ impl Raft {
             }
         });
         let under_way = Arc::new(Semaphore::new((limits.waiting / UNIT).max(1)));
-        let inner = Inner { shared, space, under_way, limits, runtime, orders };
+        let restoring = tokio::sync::Mutex::default();
+        let inner = Inner { shared, space, under_way, limits, runtime, orders, restoring };
         Ok((Self(Arc::new(inner)), recovered))
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
     /// This server's id, as its data folder keeps it.
     pub fn id(&self) -> ServerId {
         self.0.shared.id
@@ -186,7 +195,16 @@ impl Raft {
             let (size, most) = (Size(stored.len() as u64), Size(inner.limits.entry));
             return Err(ProposeError::TooLarge { size, most });
         }
-        let units = (1 + stored.len() / UNIT).min(inner.limits.waiting / UNIT).max(1) as u32;
+        self.hand_in(Proposal::new(stored.into(), now, command)).await
+    }
+
+    /// Hands in what is encoded already.
+    async fn hand_in(
+        &self,
+        proposal: Proposal,
+    ) -> Result<impl Future<Output = Result<Committed, ProposeError>> + use<>, ProposeError> {
+        let inner = &self.0;
+        let units = (1 + proposal.stored.len() / UNIT).min(inner.limits.waiting / UNIT).max(1) as u32;
         let place = match Arc::clone(&inner.under_way).try_acquire_many_owned(units) {
             Ok(place) => place,
             Err(_) => {
@@ -197,7 +215,6 @@ impl Raft {
         };
         let core = self.core()?;
         let (responder, answer) = OneshotResponder::new_pair();
-        let proposal = Proposal::new(stored.into(), now, command);
         let sent = core.raft.client_write_ff(proposal, Some(responder)).await;
         let shared = Arc::clone(&inner.shared);
         Ok(async move {
@@ -214,7 +231,7 @@ impl Raft {
         })
     }
 
-    fn core(&self) -> Result<Arc<Core>, ProposeError> {
+    pub(crate) fn core(&self) -> Result<Arc<Core>, ProposeError> {
         match self.0.shared.core.load_full() {
             Some(core) => Ok(core),
             None => Err(ProposeError::clone(&self.0.shared.trouble.load())),
@@ -334,9 +351,42 @@ impl Raft {
         }
         let most = self.0.limits.restore;
         let read = self.0.runtime.pool.run(move || archive::read(std::io::BufReader::new(from), most)).await;
-        let (_, state) = read.map_err(|error| SnapshotError::Start(error.to_string()))??;
+        let (header, state) = read.map_err(|error| SnapshotError::Start(error.to_string()))??;
+        if self.configuration().members.len() > 1 {
+            return self.restore_through_log(header, state).await;
+        }
         let state = Box::new(state);
         self.order(|done| Order::Restore { state, done }).await?
+    }
+
+    /// Restores on every server of the cluster: the state goes through the log.
+    async fn restore_through_log(&self, header: SnapshotHeader, state: State) -> Result<u64, SnapshotError> {
+        let _alone = self.0.restoring.lock().await;
+        let restore = self.0.runtime.seeds.seed();
+        let (out, mut pieces) = mpsc::channel::<Piece>(4);
+        let cut = self.0.runtime.pool.run(move || restore::pieces(restore, &state, &header, out));
+        let write = async {
+            let mut index = Err(SnapshotError::from(ProposeError::Uncertain));
+            while let Some(piece) = pieces.recv().await {
+                let stored = piece.stored(self.0.runtime.clock.now());
+                let stored = stored.map_err(|error| ProposeError::Encode { reason: error.to_string().into() })?;
+                // One after the other, so that other writes come between.
+                let committed = self.hand_in(Proposal::stored(stored.into())).await?.await?;
+                index = Ok(committed.index);
+            }
+            index
+        };
+        let (cut, index) = tokio::join!(cut, write);
+        let index = index?;
+        cut.map_err(|error| SnapshotError::Start(error.to_string()))??;
+        // A new leader in between has ended it.
+        if self.0.shared.published.restored.load(Ordering::SeqCst) != restore {
+            return Err(ProposeError::Uncertain.into());
+        }
+        if let Err(error) = self.snapshot_now().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot write a snapshot after a restore");
+        }
+        Ok(index)
     }
 
     /// Writes a snapshot into the data folder now; returns its index.
@@ -364,8 +414,10 @@ fn ended(shared: &Shared) -> ProposeError {
 }
 
 fn not_leader(forward: ForwardToLeader<Types>) -> ProposeError {
-    let leader = forward.leader_id.map(|id| Leader { id, server: forward.leader_node.unwrap_or_default() });
-    ProposeError::NotLeader { leader }
+    ProposeError::NotLeader { leader: leader_of(forward) }
+}
+pub(crate) fn leader_of(forward: ForwardToLeader<Types>) -> Option<Leader> {
+    forward.leader_id.map(|id| Leader { id, server: forward.leader_node.unwrap_or_default() })
 }
 
 /// The thread: opens everything that can fail before openraft starts, then runs the room.
@@ -393,17 +445,19 @@ fn open(
     orders: mpsc::Receiver<Order>,
 ) -> Result<(tokio::runtime::Runtime, Arc<Shared>, Build), OpenError> {
     let failed = |what| move |source| OpenError::Io { what, path: config.folder.clone(), source };
+    // Connections with other servers are driven here, apart from everything else.
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .map_err(failed("start the raft room for"))?;
     let folder = Folder::open(&*config.disk, &config.folder, config.fresh_id)?;
     let (snapshots, newest) = Snapshots::open(Arc::clone(&config.disk), &folder.snapshots)?;
     let (snapshots, published) = (Arc::new(snapshots), Arc::new(Published::new(newest.unwrap_or_default())));
     let clock = config.runtime.clock.clone();
-    let machine = Machine::start(Arc::clone(&published), Arc::clone(&snapshots), clock)
+    let inline = config.runtime.pool.is_inline();
+    let machine = Machine::start(Arc::clone(&published), Arc::clone(&snapshots), clock, inline)
         .map_err(failed("start the apply thread for"))?;
-    let shared = Arc::new(Shared::new(folder.server, published, snapshots));
+    let shared = Arc::new(Shared::new(config, folder.server, published, snapshots));
     let in_room = Arc::clone(&shared);
     let build = move |config| Room::new(config, folder, in_room, machine, orders);
     Ok((runtime, shared, Box::new(build)))

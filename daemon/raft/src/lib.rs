@@ -9,6 +9,7 @@
 //! | `raft-log` | writes and syncs what came meanwhile, in one go |
 //! | `raft-apply` | applies, publishes, answers, wakes |
 
+mod answer;
 pub mod archive;
 mod config;
 pub mod disk;
@@ -18,24 +19,32 @@ mod frame;
 mod handle;
 mod log;
 mod machine;
+mod members;
 mod membership;
 mod network;
+mod peers;
 mod prompt;
+mod recovery;
+mod restore;
 mod room;
+mod shared;
 mod snapshots;
 mod space;
 #[cfg(test)]
 mod testing;
 mod types;
 mod watch;
+mod wire;
 
 pub use archive::SnapshotHeader;
-pub use config::{Config, Limits};
+pub use config::{Bootstrap, Config, Limits, Pace};
 pub use disk::Durability;
-pub use error::{Leader, OpenError, ProposeError, SnapshotError};
+pub use error::{Leader, MembershipError, OpenError, ProposeError, SnapshotError};
 pub use handle::{Committed, Leadership, Raft, Recovered, Role, Stats};
 pub use log::{Checked, LogError, check_segment};
 pub use machine::Happened;
+pub use members::PeerHealth;
 pub use membership::{Configuration, Member, Server, ServerId};
+pub use peers::Peers;
 pub use space::Size;
 pub use watch::Watcher;

@@ -14,7 +14,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use openraft::storage::IOFlushed;
 use tokio::sync::{Notify, oneshot, watch};
@@ -22,6 +22,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use crate::disk::Disk;
 use crate::frame;
 use crate::machine::Published;
+use crate::recovery::Override;
 use crate::types::{Entry, LogId, StoredMembership, Types, Vote};
 pub use check::{Checked, check_segment};
 use record::StoredEntry;
@@ -49,6 +50,8 @@ struct Shared {
     /// Bytes of entries appended since the log was opened.
     appended: AtomicU64,
     failed: watch::Sender<Option<Arc<str>>>,
+    /// Who the servers are, whatever the entries say.
+    members: OnceLock<Override>,
 }
 
 /// What readers see: everything appended, durable or not.
@@ -168,6 +171,7 @@ impl Log {
             removable: AtomicU64::new(0),
             appended: AtomicU64::new(0),
             failed: watch::Sender::new(None),
+            members: OnceLock::new(),
         }));
         let shared = Arc::clone(&log.0);
         let run = move || shared.run(segments);
@@ -191,6 +195,16 @@ impl Log {
     pub(crate) fn last(&self) -> Option<LogId> {
         locked(&self.0.view).last
     }
+    /// Whether nothing was ever written to it: no entry, no vote.
+    pub(crate) fn is_empty(&self) -> bool {
+        let view = locked(&self.0.view);
+        view.last.is_none() && view.vote.is_none()
+    }
+    /// Up to where its entries are known to be committed, counted from index 0.
+    pub(crate) fn committed(&self) -> u64 {
+        let view = locked(&self.0.view);
+        view.committed.min(view.last).map_or(0, |id| id.index + 1)
+    }
     /// The durable entries of a range, for those who apply them before openraft runs.
     pub(crate) fn entries(&self, range: Range<u64>) -> io::Result<Vec<Entry>> {
         self.read(range)
@@ -198,6 +212,10 @@ impl Log {
     /// Entries above this index stay on the disk whatever openraft purges: an older snapshot needs them.
     pub(crate) fn keep_after(&self, index: u64) {
         self.0.removable.store(index, Ordering::Relaxed);
+    }
+    /// Entries say from now on that these are the servers.
+    pub(crate) fn override_members(&self, members: Override) {
+        let _once = self.0.members.set(members);
     }
     /// Says that all durable entries up to the last are committed (a single voter's are).
     pub(crate) fn commit_all(&self) {
@@ -253,7 +271,11 @@ impl Log {
             for (index, position) in run {
                 let start = (position.offset - first.offset) as usize;
                 let record = bytes.get(start..).unwrap_or_default();
-                read.push(read_one(file, *index, *position, record)?);
+                let entry = read_one(file, *index, *position, record)?;
+                read.push(match self.0.members.get() {
+                    Some(members) => members.entry(entry),
+                    None => entry,
+                });
             }
         }
         read.append(&mut entries);

@@ -7,6 +7,7 @@ mod store;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 
 use arc_swap::ArcSwap;
@@ -17,6 +18,7 @@ use openraft::EntryPayload;
 use openraft::storage::ApplyResponder;
 use tokio::sync::{broadcast, oneshot, watch};
 
+use crate::restore::{Piece, Spool, Taken};
 use crate::snapshots::Snapshots;
 use crate::types::{Entry, LogId, Proposal, StoredMembership, Types};
 use crate::watch::Watchers;
@@ -51,6 +53,10 @@ pub(crate) struct Published {
     pub(crate) events: broadcast::Sender<Happened>,
     /// Why nothing can be applied any more.
     pub(crate) halted: OnceLock<Arc<str>>,
+    /// Whether a restore has begun and not ended.
+    pub(crate) restoring: AtomicBool,
+    /// The number of the last restore that came through the log.
+    pub(crate) restored: AtomicU64,
 }
 
 impl Published {
@@ -61,6 +67,8 @@ impl Published {
             watchers: Arc::default(),
             events: broadcast::Sender::new(EVENTS),
             halted: OnceLock::new(),
+            restoring: AtomicBool::new(false),
+            restored: AtomicU64::new(0),
         }
     }
     /// How many entries are applied, counted from index 0.
@@ -82,6 +90,8 @@ pub(crate) struct Machine {
     pub(crate) published: Arc<Published>,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) clock: Clock,
+    /// Whether blocking work is done where it is asked for.
+    pub(crate) inline: bool,
     work: mpsc::SyncSender<Work>,
 }
 
@@ -96,11 +106,20 @@ impl std::fmt::Debug for Work {
 
 impl Machine {
     /// Starts the thread with what is applied already.
-    pub(crate) fn start(published: Arc<Published>, snapshots: Arc<Snapshots>, clock: Clock) -> io::Result<Self> {
+    pub(crate) fn start(
+        published: Arc<Published>,
+        snapshots: Arc<Snapshots>,
+        clock: Clock,
+        inline: bool,
+    ) -> io::Result<Self> {
         let (work, queue) = mpsc::sync_channel(4);
-        let thread = Thread { state: State::clone(&published.applied.load().state), published: Arc::clone(&published) };
+        let thread = Thread {
+            state: State::clone(&published.applied.load().state),
+            published: Arc::clone(&published),
+            restore: Spool::new(&snapshots),
+        };
         std::thread::Builder::new().name("raft-apply".into()).spawn(move || thread.run(&queue))?;
-        Ok(Self { published, snapshots, clock, work })
+        Ok(Self { published, snapshots, clock, inline, work })
     }
 
     async fn ask(&self, work: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Work) -> io::Result<()> {
@@ -123,9 +142,18 @@ impl Machine {
     }
 }
 
+/// What an entry asked for.
+enum Done {
+    Command(Time, Command),
+    Piece,
+    Restored,
+}
+
 struct Thread {
     state: State,
     published: Arc<Published>,
+    /// The restore that comes in with the entries.
+    restore: Spool,
 }
 
 impl Thread {
@@ -135,6 +163,7 @@ impl Thread {
                 // Whoever asked is gone when the room restarts.
                 Work::Apply { entries, done } => drop(done.send(self.apply(entries))),
                 Work::Install { applied, done } => {
+                    self.abort_restore();
                     self.state = State::clone(&applied.state);
                     let index = applied.last.map_or(0, |id| id.index);
                     self.published.applied.store(Arc::from(applied));
@@ -157,16 +186,26 @@ impl Thread {
         let mut answers = Vec::with_capacity(entries.len());
         let mut happened = Vec::new();
         let mut result = Ok(());
+        let mut everything = false;
         for (entry, responder) in entries {
             let index = entry.log_id.index;
             let response = match entry.payload {
-                EntryPayload::Blank => Response::Ok { index },
+                EntryPayload::Blank => {
+                    // Every term begins with one: a restore that the leader before did not finish is over.
+                    self.abort_restore();
+                    Response::Ok { index }
+                }
                 EntryPayload::Membership(new) => {
                     membership = StoredMembership::new(Some(entry.log_id), new);
                     Response::Ok { index }
                 }
-                EntryPayload::Normal(proposal) => match read(&proposal) {
-                    Ok((now, command)) => {
+                EntryPayload::Normal(proposal) => match self.read(index, &proposal) {
+                    Ok(Some(Done::Piece)) => Response::Ok { index },
+                    Ok(Some(Done::Restored)) => {
+                        everything = true;
+                        Response::Ok { index }
+                    }
+                    Ok(Some(Done::Command(now, command))) => {
                         let applied = self.state.apply(index, now, command);
                         changes.extend(applied.changes);
                         if !applied.events.is_empty() {
@@ -174,6 +213,7 @@ impl Thread {
                         }
                         applied.response
                     }
+                    Ok(None) => Response::Ok { index },
                     Err(reason) => {
                         let reason: Arc<str> = format!(
                             "log entry {index} cannot be applied: {reason}; this server stops at entry {}: run the release that wrote it",
@@ -193,6 +233,9 @@ impl Thread {
         for (responder, response) in answers {
             responder.send(response);
         }
+        if everything {
+            self.published.watchers.wake_all();
+        }
         for key in &changes {
             self.published.watchers.wake(key);
         }
@@ -201,6 +244,32 @@ impl Thread {
             let _listeners = self.published.events.send(one);
         }
         result
+    }
+
+    fn abort_restore(&mut self) {
+        self.restore.clear();
+        self.published.restoring.store(false, Ordering::SeqCst);
+    }
+
+    /// What an entry asks for; pieces of a restore are taken at once. None: a piece of a restore that is over.
+    fn read(&mut self, index: u64, proposal: &Proposal) -> Result<Option<Done>, String> {
+        let Some(piece) = Piece::of(&proposal.stored)? else {
+            return read(proposal).map(|(now, command)| Some(Done::Command(now, command)));
+        };
+        match self.restore.take(piece)? {
+            Taken::Over => Ok(None),
+            Taken::More => {
+                self.published.restoring.store(true, Ordering::SeqCst);
+                Ok(Some(Done::Piece))
+            }
+            Taken::All { restore, now, mut state } => {
+                self.published.restored.store(restore, Ordering::SeqCst);
+                state.apply(index, now, Command::Noop);
+                self.state = *state;
+                self.abort_restore();
+                Ok(Some(Done::Restored))
+            }
+        }
     }
 
     fn publish(&self, applied: Applied) {

@@ -6,27 +6,29 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
 use nomadd_runtime::TaskKind;
 use nomadd_state::{Command, State};
 use openraft::async_runtime::WatchReceiver as _;
-use openraft::{ServerState, SnapshotPolicy};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use openraft::{Instant as _, ServerState, SnapshotPolicy};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::config::Config;
+use crate::config::{Bootstrap, Config};
 use crate::error::{OpenError, ProposeError, SnapshotError};
 use crate::folder::Folder;
 use crate::handle::{Leadership, Recovered};
 use crate::log::{Log, Opened, Writer};
-use crate::machine::{Applied, Machine, Published};
-use crate::membership::{ServerId, only_voter};
+use crate::machine::{Applied, Machine};
+use crate::membership::only_voter;
 use crate::network::Network;
+use crate::recovery::{self, News, Override};
+use crate::shared::{Consensus, Core, Shared, blocking};
 use crate::snapshots::Snapshots;
-use crate::types::{Types, log_id};
+use crate::types::log_id;
+use crate::wire::Why;
 
 /// A single voter becomes leader within a few disk writes; longer means that something is broken.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,46 +36,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// So many entries are applied at a time before openraft runs.
 const REPLAY: u64 = 1024;
 
-pub(crate) type Consensus = openraft::Raft<Types, Machine>;
-
-/// The running consensus.
-#[derive(Debug)]
-pub(crate) struct Core {
-    pub(crate) raft: Consensus,
-    pub(crate) log: Log,
-}
-
-/// What handle and room share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) id: ServerId,
-    pub(crate) published: Arc<Published>,
-    pub(crate) snapshots: Arc<Snapshots>,
-    /// None while it is not running; then `trouble` says why.
-    pub(crate) core: ArcSwapOption<Core>,
-    pub(crate) trouble: ArcSwap<ProposeError>,
-    pub(crate) leadership: watch::Sender<Leadership>,
-    /// Wakes the compaction.
-    pub(crate) grown: Arc<Notify>,
-    /// How often the consensus was started again after a failure.
-    pub(crate) restarts: AtomicU64,
-}
-
-impl Shared {
-    pub(crate) fn new(id: ServerId, published: Arc<Published>, snapshots: Arc<Snapshots>) -> Self {
-        let starting = ProposeError::Storage { reason: "it is being opened".into() };
-        Self {
-            id,
-            published,
-            snapshots,
-            core: ArcSwapOption::empty(),
-            trouble: ArcSwap::from_pointee(starting),
-            leadership: watch::Sender::default(),
-            grown: Arc::default(),
-            restarts: AtomicU64::new(0),
-        }
-    }
-}
+/// A leader that has not heard a majority for so long no longer says that it leads.
+const ALONE: Duration = Duration::from_secs(3);
+/// How often a leader looks whether it still hears a majority.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long a graceful stop waits for another server to lead.
+const HAND_OVER: Duration = Duration::from_millis(200);
 
 /// What the handle asks of the room.
 #[derive(Debug)]
@@ -93,6 +61,10 @@ pub(crate) struct Room {
     /// Entry bytes of the log when the newest snapshot was made.
     marked: u64,
     compacting: Arc<AtomicBool>,
+    /// Whether this server was seen among the servers of the cluster.
+    member: bool,
+    /// Whether the operator has just said who the servers are.
+    recovered: bool,
 }
 
 struct Running {
@@ -108,7 +80,17 @@ impl Room {
         machine: Machine,
         orders: mpsc::Receiver<Order>,
     ) -> Self {
-        Self { config, folder, shared, machine, orders, marked: 0, compacting: Arc::default() }
+        Self {
+            config,
+            folder,
+            shared,
+            machine,
+            orders,
+            marked: 0,
+            compacting: Arc::default(),
+            member: false,
+            recovered: false,
+        }
     }
 
     /// Runs until it is told to stop, or nobody holds the handle any more.
@@ -143,6 +125,9 @@ impl Room {
                     return;
                 }
                 Event::Order(Some(Order::Stop { done })) => {
+                    if let Some(up) = &running {
+                        self.hand_over(&up.core).await;
+                    }
                     self.shared.trouble.store(Arc::new(ProposeError::Stopped));
                     if let Some(up) = running.take() {
                         self.stop(up).await;
@@ -227,38 +212,66 @@ impl Room {
         let before = published.count();
         let grown = (Arc::clone(&self.shared.grown), self.config.limits.snapshot_bytes.max(1));
         let disk = Arc::clone(&self.config.disk);
-        let (log, writer, opened) =
+        let (log, writer, mut opened) =
             Log::open(disk, &self.folder.log, (salt, self.config.limits.segment), Arc::clone(&published), grown)?;
         self.check(&opened, first)?;
         log.keep_after(self.shared.snapshots.oldest_index());
+        let last = opened.last.max(published.applied.load().last).map(|id| id.index);
+        let known = match opened.memberships.last() {
+            Some(stored) => stored.membership().clone(),
+            None => published.applied.load().membership.membership().clone(),
+        };
+        if let Some((recovered, news)) = recovery::recover(&*self.config.disk, &self.folder, last, &known)? {
+            opened.memberships = opened.memberships.into_iter().map(|stored| recovered.stored(stored)).collect();
+            if news == News::New {
+                self.recover(&recovered).await?;
+            }
+            log.override_members(recovered);
+        }
         let membership = match opened.memberships.last() {
             Some(stored) => stored.membership().clone(),
             None => published.applied.load().membership.membership().clone(),
         };
         let fresh = opened.fresh && before == 0;
-        let single = fresh || only_voter(&membership, self.shared.id);
+        let alone = fresh && self.config.bootstrap == Bootstrap::Alone;
+        if fresh && self.folder.was_member() {
+            if alone {
+                return Err(OpenError::Emptied { path: self.folder.path().to_owned() });
+            }
+            let text = format!(
+                "the log in {} is empty, but this server ({}) was a member of a cluster: its disk was lost; remove it from the cluster (operator raft remove-peer {}), clear the folder, and let it join as a new server",
+                self.folder.path().display(),
+                self.shared.me.name,
+                self.shared.id
+            );
+            self.shared.refuse(Why::Lost, &text);
+        }
+        let single = alone || only_voter(&membership, self.shared.id);
         let halted = |error: String| match published.halted.get() {
             Some(reason) => OpenError::Halted(Arc::clone(reason)),
             None => OpenError::Start(error),
         };
         if single {
-            // What is in the log of the only voter is committed. openraft would apply it in small steps.
+            // What is in the log of the only voter is committed.
             log.commit_all();
-            let end = log.last().map_or(0, |id| id.index + 1);
-            while published.count() < end {
-                let start = published.count();
-                let entries = log.entries(start..end.min(start + REPLAY)).map_err(|error| halted(error.to_string()))?;
-                if entries.is_empty() {
-                    return Err(OpenError::Start(format!("log entry {start} is not there")));
-                }
-                self.machine.replay(entries).await.map_err(|error| halted(error.to_string()))?;
+        }
+        // openraft would apply it in small steps.
+        let end = log.committed();
+        while published.count() < end {
+            let start = published.count();
+            let entries = log.entries(start..end.min(start + REPLAY)).map_err(|error| halted(error.to_string()))?;
+            if entries.is_empty() {
+                return Err(OpenError::Start(format!("log entry {start} is not there")));
             }
+            self.machine.replay(entries).await.map_err(|error| halted(error.to_string()))?;
         }
         let config = Arc::new(self.consensus_config(single)?);
-        let built = Consensus::build(self.shared.id, config, Network, log.clone(), self.machine.clone()).await;
+        let network = Network(Arc::clone(&self.shared));
+        let built = Consensus::build(self.shared.id, config, network, log.clone(), self.machine.clone()).await;
         let raft = built.map_err(|error| halted(error.to_string()))?;
+        raft.runtime_config().elect(self.shared.refusal().is_none());
         raft.run();
-        if fresh {
+        if alone {
             let servers = BTreeMap::from([(self.shared.id, self.config.server.clone())]);
             raft.initialize(servers).await.map_err(|error| halted(error.to_string()))?;
         } else if single {
@@ -286,8 +299,28 @@ impl Room {
             torn: opened.torn,
         };
         self.shared.core.store(Some(Arc::clone(&core)));
+        self.shared.elect_only_if_wanted();
         self.lead(&core);
         Ok((Running { core, writer }, recovered))
+    }
+
+    /// The operator has said who the servers are: the snapshot says so, too, and then the operator's file goes.
+    async fn recover(&mut self, recovered: &Override) -> Result<(), OpenError> {
+        let before = self.shared.published.applied.load_full();
+        if before.last.is_some() {
+            let applied =
+                Applied { membership: recovered.stored(before.membership.clone()), ..Applied::clone(&before) };
+            let (snapshots, written, now) =
+                (Arc::clone(&self.shared.snapshots), applied.clone(), self.config.runtime.clock.now());
+            let written = self.shared.blocking(move || snapshots.rewrite(&written, now)).await;
+            let failed = |error: String| OpenError::Start(format!("the snapshot cannot be written anew: {error}"));
+            written.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(chain(&error)))?;
+            self.machine.install(applied).await.map_err(|error| failed(error.to_string()))?;
+        }
+        recovery::done(&*self.config.disk, &self.folder)?;
+        tracing::warn!("the servers of the cluster are from now on those of peers.json");
+        self.recovered = true;
+        Ok(())
     }
 
     /// Whether the log on the disk fits what is applied already.
@@ -311,9 +344,11 @@ impl Room {
     fn consensus_config(&self, single: bool) -> Result<openraft::Config, OpenError> {
         let config = openraft::Config {
             cluster_name: "nomadd".to_owned(),
-            election_timeout_min: 500,
-            election_timeout_max: 1000,
-            heartbeat_interval: 100,
+            election_timeout_min: milliseconds(self.config.pace.election.start),
+            election_timeout_max: milliseconds(self.config.pace.election.end),
+            heartbeat_interval: milliseconds(self.config.pace.heartbeat),
+            // The log reader bounds the bytes.
+            max_payload_entries: 4096,
             snapshot_policy: SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: self.config.limits.trailing_logs,
             enable_pre_vote: Some(true),
@@ -334,7 +369,7 @@ impl Room {
         let mut look = Instant::now() + self.interval();
         loop {
             // Leading counts once all of earlier terms is applied.
-            let waits = self.lead(&up.core);
+            let (waits, several) = self.lead(&up.core);
             tokio::select! {
                 order = self.orders.recv() => return Event::Order(order),
                 reason = broken(&mut failed) => return Event::Failed(reason),
@@ -346,6 +381,7 @@ impl Room {
                     return Event::Failed(reason);
                 },
                 _ = applied.changed(), if waits => {}
+                () = tokio::time::sleep(LOOK), if several => {}
                 () = tokio::time::sleep_until(look) => {
                     look = Instant::now() + self.interval();
                     let since = self.shared.snapshots.newest().map_or(0, |file| file.index());
@@ -370,14 +406,29 @@ impl Room {
         interval + self.config.runtime.seeds.jitter(interval / 8)
     }
 
-    /// Publishes who leads; whether it must be looked at again when more is applied.
-    fn lead(&self, core: &Core) -> bool {
-        let metrics = core.raft.server_metrics();
-        let metrics = metrics.borrow_watched();
+    /// Publishes who leads and who the servers are; whether it must be looked at again when more is applied, and whether from
+    /// time to time.
+    fn lead(&mut self, core: &Core) -> (bool, bool) {
+        let metrics = core.raft.metrics().borrow_watched().clone();
         let leads = metrics.state == ServerState::Leader;
         let term = metrics.vote.leader_id.term;
         let applied = self.shared.published.applied.load().last.is_some_and(|id| id.leader_id.term == term);
-        let now = Leadership { term, leader: metrics.current_leader, leading: leads && applied };
+        self.members(core, &metrics, leads);
+        if leads && applied && self.recovered {
+            self.recovered = false;
+            // An entry of its own says so to everybody, those too that were left out.
+            let raft = core.raft.clone();
+            let all = metrics.membership_config.membership().nodes().map(|(id, server)| (*id, server.clone()));
+            let all = openraft::ChangeMembers::SetNodes(all.collect());
+            self.config.runtime.tasks.spawn(TaskKind::Background, async move {
+                if let Err(error) = raft.change_membership(all, true).await {
+                    tracing::warn!(%error, "the recovered servers were not written to the log once more");
+                }
+            });
+        }
+        let several = leads && metrics.membership_config.voter_ids().nth(1).is_some();
+        let heard = !several || metrics.last_quorum_acked.is_some_and(|at| at.into_inner().elapsed() < ALONE);
+        let now = Leadership { term, leader: metrics.current_leader, leading: leads && applied && heard };
         self.shared.leadership.send_if_modified(|before| {
             let changed = *before != now;
             if changed {
@@ -385,12 +436,65 @@ impl Room {
             }
             changed
         });
-        leads && !applied
+        (leads && !applied, several)
+    }
+
+    /// Takes note of the servers of the cluster.
+    fn members(&mut self, core: &Core, metrics: &openraft::RaftMetrics<crate::types::Types>, leads: bool) {
+        let newest = &metrics.membership_config;
+        let at = newest.log_id().map_or(0, |id| id.index);
+        let servers: BTreeMap<_, _> = newest.membership().nodes().map(|(id, server)| (*id, server.clone())).collect();
+        // A server that is alone and leads never wakes without work.
+        core.raft.runtime_config().tick(!(leads && servers.len() == 1));
+        if !self.folder.was_member()
+            && !core.log.is_empty()
+            && core.log.last().is_some()
+            && let Err(error) = self.folder.mark_member(&*self.config.disk)
+        {
+            tracing::warn!(%error, "cannot note that this server is a member");
+        }
+        let id = self.shared.id;
+        if servers.contains_key(&id) {
+            self.member = true;
+        } else if self.member && !servers.is_empty() && metrics.committed_membership_config.log_id() == newest.log_id()
+        {
+            let text = format!(
+                "this server ({}, {id}) was removed from the cluster with log entry {at}: clear its raft folder and let it join as a new server, or stop it",
+                self.shared.me.name
+            );
+            self.member = false;
+            self.shared.refuse(Why::Removed, &text);
+        }
+        self.shared.membership.store(at, Ordering::Relaxed);
+        if **self.shared.servers.load() != servers {
+            self.shared.servers.store(Arc::new(servers));
+        }
+    }
+
+    /// Lets another server lead before this one stops.
+    async fn hand_over(&self, core: &Core) {
+        let metrics = core.raft.metrics().borrow_watched().clone();
+        if metrics.state != ServerState::Leader {
+            return;
+        }
+        let Some(to) = crate::members::successor(&metrics, self.shared.id) else { return };
+        if core.raft.trigger().transfer_leader(to).await.is_err() {
+            return;
+        }
+        let wait = core.raft.wait(Some(HAND_OVER));
+        let moved = wait.metrics(
+            |metrics| metrics.state != ServerState::Leader && metrics.current_leader.is_some_and(|id| id != metrics.id),
+            "another server leads",
+        );
+        if moved.await.is_err() {
+            tracing::warn!("no other server took over the leadership in time: one will when it misses this one");
+        }
     }
 
     /// Writes a snapshot beside the work and lets openraft drop what it covers.
     fn compact(&self, core: &Arc<Core>) {
-        if self.compacting.swap(true, Ordering::SeqCst) {
+        // Half a restore is in no snapshot: those after it begin from one before it.
+        if self.shared.published.restoring.load(Ordering::SeqCst) || self.compacting.swap(true, Ordering::SeqCst) {
             return;
         }
         // A snapshot that fills the disk would stop the log, too: better a longer log.
@@ -403,9 +507,10 @@ impl Room {
         let (core, compacting) = (Arc::clone(core), Arc::clone(&self.compacting));
         let (snapshots, applied) = (Arc::clone(&self.shared.snapshots), self.shared.published.applied.load_full());
         let now = self.config.runtime.clock.now();
+        let inline = self.config.runtime.pool.is_inline();
         self.config.runtime.tasks.spawn(TaskKind::Background, async move {
             let kept = Arc::clone(&snapshots);
-            match tokio::task::spawn_blocking(move || snapshots.write(&applied, now)).await {
+            match blocking(inline, move || snapshots.write(&applied, now)).await {
                 Ok(Ok(file)) => {
                     tracing::debug!(index = file.index(), bytes = file.size, "snapshot written");
                     covered(&core, &kept).await;
@@ -424,9 +529,12 @@ impl Room {
 
     /// Writes a snapshot of what is applied now.
     async fn snapshot(&self) -> Result<u64, SnapshotError> {
+        if self.shared.published.restoring.load(Ordering::SeqCst) {
+            return Err(ProposeError::Busy.into());
+        }
         let (snapshots, applied) = (Arc::clone(&self.shared.snapshots), self.shared.published.applied.load_full());
         let now = self.config.runtime.clock.now();
-        let written = tokio::task::spawn_blocking(move || snapshots.write(&applied, now)).await;
+        let written = self.shared.blocking(move || snapshots.write(&applied, now)).await;
         written.map_err(|error| SnapshotError::Start(error.to_string()))?.map(|file| file.index())
     }
 
@@ -464,7 +572,7 @@ impl Room {
         let applied =
             Applied { state: Arc::new(state), last: Some(log_id(term, index)), membership: before.membership.clone() };
         let (snapshots, written) = (Arc::clone(&self.shared.snapshots), applied.clone());
-        let written = tokio::task::spawn_blocking(move || snapshots.write(&written, now)).await;
+        let written = self.shared.blocking(move || snapshots.write(&written, now)).await;
         written.map_err(|error| SnapshotError::Start(error.to_string()))??;
         let installed = self.machine.install(applied).await;
         installed.map_err(|source| SnapshotError::Io { what: "put the restored state in place", source })?;
@@ -484,6 +592,10 @@ async fn covered(core: &Core, snapshots: &Snapshots) {
     if core.raft.trigger().snapshot().await.is_err() {
         tracing::debug!("the consensus ended before it heard of a snapshot");
     }
+}
+
+fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 enum Event {

@@ -114,6 +114,12 @@ impl Snapshots {
         Ok((Self { disk, folder: folder.to_owned(), kept: Mutex::new(kept) }, newest))
     }
 
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
     fn kept(&self) -> MutexGuard<'_, Vec<SnapshotFile>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -130,6 +136,17 @@ impl Snapshots {
         if let Some(newest) = self.newest().filter(|newest| newest.meta.last_log_id >= applied.last) {
             return Ok(newest);
         }
+        self.put(applied, created)
+    }
+
+    /// Writes what is applied in the place of a snapshot that is as new; there are no others after.
+    pub(crate) fn rewrite(&self, applied: &Applied, created: Time) -> Result<SnapshotFile, SnapshotError> {
+        let file = self.put(applied, created)?;
+        self.keep_only_newest();
+        Ok(file)
+    }
+
+    fn put(&self, applied: &Applied, created: Time) -> Result<SnapshotFile, SnapshotError> {
         let header = header(applied, created);
         let path = self.folder.join(format!("{:020}-{}.snapshot", header.index, header.term));
         let beside = path.with_extension("tmp");
@@ -146,6 +163,7 @@ impl Snapshots {
         self.disk.sync_folder(&self.folder).map_err(failed)?;
         let file = SnapshotFile { meta: meta(&header)?, path, size };
         let mut kept = self.kept();
+        kept.retain(|known| known.path != file.path);
         kept.push(file.clone());
         while kept.len() > KEPT {
             let old = kept.remove(0);
@@ -161,6 +179,26 @@ impl Snapshots {
         let failed = |source| SnapshotError::Io { what: "open the snapshot", source };
         let reader = FileReader::new(self.disk.open(&file.path, Open::Read).map_err(failed)?);
         archive::read(reader, u64::MAX).map(|(_, state)| state)
+    }
+
+    /// Puts a snapshot that another server sent in its place, at once; the older ones go, since the log no longer reaches
+    /// back to them. One that is in its place already is answered as it is.
+    pub(crate) fn adopt(&self, file: &SnapshotFile) -> Result<SnapshotFile, SnapshotError> {
+        if file.path.extension().is_none_or(|extension| extension != "tmp") {
+            return Ok(file.clone());
+        }
+        let term = file.meta.last_log_id.map_or(0, |id| id.leader_id.term);
+        let path = self.folder.join(format!("{:020}-{term}.snapshot", file.index()));
+        let failed = |source| SnapshotError::Io { what: "put the leader's snapshot in its place", source };
+        self.disk.rename(&file.path, &path).map_err(failed)?;
+        self.disk.sync_folder(&self.folder).map_err(failed)?;
+        let adopted = SnapshotFile { path, ..file.clone() };
+        let mut kept = self.kept();
+        kept.retain(|known| known.path != adopted.path);
+        kept.push(adopted.clone());
+        drop(kept);
+        self.keep_only_newest();
+        Ok(adopted)
     }
 
     /// Removes all but the newest: the log no longer reaches back to them.
@@ -185,6 +223,11 @@ impl Snapshots {
     }
 }
 
+/// Reads a snapshot to its end and answers what openraft must know of it.
+pub(crate) fn check(file: Arc<dyn DiskFile>) -> Result<SnapshotMeta, SnapshotError> {
+    meta(&archive::inspect(FileReader::new(file))?.header)
+}
+
 struct FileWriter {
     file: Arc<dyn DiskFile>,
     at: u64,
@@ -201,14 +244,14 @@ impl Write for FileWriter {
 }
 
 /// Reads a file in large steps.
-struct FileReader {
+pub(crate) struct FileReader {
     file: Arc<dyn DiskFile>,
     at: u64,
     buffer: Vec<u8>,
     used: usize,
 }
 impl FileReader {
-    const fn new(file: Arc<dyn DiskFile>) -> Self {
+    pub(crate) const fn new(file: Arc<dyn DiskFile>) -> Self {
         Self { file, at: 0, buffer: Vec::new(), used: 0 }
     }
 }

@@ -82,6 +82,7 @@ impl fmt::Display for Proposal {
     }
 }
 
+/// The id of an entry.
 pub(crate) fn log_id(term: u64, index: u64) -> LogId {
     LogId::new_term_index(term, index)
 }

@@ -22,6 +22,10 @@ impl Pool {
     pub fn inline() -> Self {
         Self(None)
     }
+    /// Whether work is done where it is asked for.
+    pub fn is_inline(&self) -> bool {
+        self.0.is_none()
+    }
     /// Runs `work` and returns what it made. Waits for a free place first.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Unfinished> {
         let Some(semaphore) = &self.0 else { return Ok(work()) };

@@ -50,11 +50,20 @@ pub(crate) fn entry_head(body: &[u8]) -> Option<(u64, u64, u8)> {
 
 /// An entry from its stored form; why not, in words.
 pub(crate) fn read_entry(body: &[u8]) -> Result<Entry, String> {
+    read_with(body, |rest| bytes::Bytes::copy_from_slice(rest))
+}
+
+/// The same, sharing the bytes with where they came from.
+pub(crate) fn read_shared(body: &bytes::Bytes) -> Result<Entry, String> {
+    read_with(body, |rest| body.slice_ref(rest))
+}
+
+fn read_with(body: &[u8], bytes: impl FnOnce(&[u8]) -> bytes::Bytes) -> Result<Entry, String> {
     let (index, term, kind) = entry_head(body).ok_or("it is too short")?;
     let rest = body.get(ENTRY_HEAD..).unwrap_or_default();
     let payload: Payload = match kind {
         BLANK => EntryPayload::Blank,
-        COMMAND => EntryPayload::Normal(Proposal::stored(bytes::Bytes::copy_from_slice(rest))),
+        COMMAND => EntryPayload::Normal(Proposal::stored(bytes(rest))),
         MEMBERSHIP => {
             let stored: StoredServers = rmp_serde::from_slice(rest).map_err(|error| error.to_string())?;
             EntryPayload::Membership(stored.membership()?)

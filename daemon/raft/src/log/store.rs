@@ -9,7 +9,12 @@ use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
 
 use super::{Log, Request, locked, record};
+use crate::network;
 use crate::types::{Entry, LogId, Types, Vote};
+use crate::wire;
+
+/// So many entries are read at a time for another server.
+const STEP: u64 = 256;
 
 impl RaftLogReader<Types> for Log {
     async fn try_get_log_entries<B: RangeBounds<u64> + Clone + Debug + OptionalSend>(
@@ -27,6 +32,27 @@ impl RaftLogReader<Types> for Log {
             Bound::Unbounded => u64::MAX,
         };
         self.read(start..end)
+    }
+    /// At most as much as one message carries, but always one entry.
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut weight = 0;
+        // Held entries are shared, not copied; those on the disk are read in small steps.
+        while start + (entries.len() as u64) < end {
+            let from = start + entries.len() as u64;
+            let more = self.read(from..end.min(from + STEP))?;
+            if more.is_empty() {
+                break;
+            }
+            for entry in more {
+                weight += network::weight(&entry.payload);
+                if weight > wire::BATCH && !entries.is_empty() {
+                    return Ok(entries);
+                }
+                entries.push(entry);
+            }
+        }
+        Ok(entries)
     }
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
         Ok(locked(&self.0.view).vote)

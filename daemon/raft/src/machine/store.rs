@@ -11,6 +11,7 @@ use openraft::storage::{EntryResponder, RaftStateMachine, Snapshot};
 use openraft::{OptionalSend, RaftSnapshotBuilder};
 
 use super::{Applied, Machine, Work};
+use crate::shared::blocking;
 use crate::snapshots::SnapshotFile;
 use crate::types::{LogId, SnapshotMeta, StoredMembership, Types};
 
@@ -37,8 +38,8 @@ impl RaftSnapshotBuilder<Types> for Builder {
         }
         let (snapshots, applied) = (Arc::clone(&self.machine.snapshots), Arc::clone(&self.applied));
         let now = self.machine.clock.now();
-        let written = tokio::task::spawn_blocking(move || snapshots.write(&applied, now)).await;
-        written.map_err(io::Error::other)?.map(snapshot).map_err(io::Error::other)
+        let written = blocking(self.machine.inline, move || snapshots.write(&applied, now)).await;
+        written?.map(snapshot).map_err(io::Error::other)
     }
 }
 
@@ -77,8 +78,8 @@ impl RaftStateMachine<Types> for Machine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, file: SnapshotFile) -> Result<(), io::Error> {
         let snapshots = Arc::clone(&self.snapshots);
-        let read = tokio::task::spawn_blocking(move || snapshots.read(&file)).await;
-        let state = read.map_err(io::Error::other)?.map_err(io::Error::other)?;
+        let read = blocking(self.inline, move || snapshots.adopt(&file).and_then(|file| snapshots.read(&file))).await;
+        let state = read?.map_err(io::Error::other)?;
         let applied =
             Applied { state: Arc::new(state), last: meta.last_log_id, membership: meta.last_membership.clone() };
         self.install(applied).await

@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod cluster;
 mod disk;
 mod killer;
+mod servers;
+mod several;
 mod snapshots;
 mod support;
 
