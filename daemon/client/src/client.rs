@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use nomadd_driver::Registry;
 use nomadd_model::{AllocationId, ClientStatus, Node, NodeId, Time};
@@ -18,10 +19,14 @@ use crate::context::{Context, Parts};
 use crate::fingerprint;
 use crate::gc;
 use crate::identity::{self, IdentityError, StateLock};
+use crate::metadata::{self, Changes, Dynamic, Metadata, MetadataError};
 use crate::server;
 use crate::stats;
 use crate::store::{Kept, Store, StoreError};
 use crate::updates::Urgency;
+
+/// How long a change of metadata waits for servers to know it.
+const REGISTERED_WITHIN: Duration = Duration::from_secs(3);
 
 /// A running client; a clone is the same one.
 #[derive(Clone, Debug)]
@@ -101,8 +106,10 @@ impl Client {
         let drivers = Registry::new(&config.drivers)?;
         let node = fingerprint::node(&config, &drivers, identity.id, runtime.clock.now())?;
         let kept = store.restore()?;
+        let metadata = Dynamic::restore(&store)?;
         let now = runtime.clock.now();
-        let context = Arc::new(Context::new(Parts { config, identity, runtime, supervisor, drivers, store, node }));
+        let context =
+            Arc::new(Context::new(Parts { config, identity, runtime, supervisor, drivers, store, metadata, node }));
         let inner = Arc::new(Inner {
             context,
             registered: watch::Sender::new(0),
@@ -129,6 +136,21 @@ impl Client {
     /// What the node is and has.
     pub fn node(&self) -> Arc<Node> {
         self.0.context.node()
+    }
+    /// The node's metadata, and where it comes from.
+    pub fn metadata(&self) -> Metadata {
+        metadata::read(&self.0.context)
+    }
+    /// Changes the node's metadata. Returns when that is on disk and, unless servers are out of reach, known to them.
+    pub async fn change_metadata(&self, changes: Changes) -> Result<Metadata, MetadataError> {
+        let mut registered = self.0.registered.subscribe();
+        let before = *registered.borrow_and_update();
+        let context = Arc::clone(&self.0.context);
+        let changed = self.0.context.pool.run(move || metadata::change(&context, changes)).await;
+        let changed = changed.unwrap_or(Err(MetadataError::Stopping))?;
+        // A server that is out of reach learns it with the next registration.
+        drop(tokio::time::timeout(REGISTERED_WITHIN, registered.wait_for(|count| *count > before)).await);
+        Ok(changed)
     }
     /// Resolves when servers have taken the node's registration.
     pub async fn registered(&self) {

@@ -10,6 +10,7 @@ use nomadd_supervisor::Supervisor;
 
 use crate::config::ClientConfig;
 use crate::identity::Identity;
+use crate::metadata::Dynamic;
 use crate::store::Store;
 use crate::updates::Updates;
 
@@ -29,6 +30,8 @@ pub struct Context {
     pub drivers: Registry,
     /// The local state.
     pub store: Store,
+    /// What operators changed of the node's metadata.
+    pub metadata: Dynamic,
     /// What servers have to be told.
     pub updates: Updates,
     /// The agent's own environment, as far as tasks may see it.
@@ -56,6 +59,8 @@ pub struct Parts {
     pub drivers: Registry,
     /// The local state.
     pub store: Store,
+    /// What operators changed of the node's metadata.
+    pub metadata: Dynamic,
     /// What the host has.
     pub node: Node,
 }
@@ -66,15 +71,20 @@ const FILE_WORK: usize = 8;
 impl Context {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, identity, runtime, supervisor, drivers, store, node } = parts;
+        let Parts { config, identity, runtime, supervisor, drivers, store, metadata, mut node } = parts;
+        metadata.lay_over(&mut node);
         let host_environment = host_environment(&config, std::env::vars_os());
         let (pool, updates) = (Pool::threads(FILE_WORK), Updates::default());
         let node = RwLock::new(Arc::new(node));
-        Self { config, identity, runtime, pool, supervisor, drivers, store, updates, host_environment, node }
+        Self { config, identity, runtime, pool, supervisor, drivers, store, metadata, updates, host_environment, node }
     }
     /// What the host has.
     pub fn node(&self) -> Arc<Node> {
         Arc::clone(&self.node.read().unwrap_or_else(PoisonError::into_inner))
+    }
+    /// Changes what the node tells of itself; servers learn it with its next registration.
+    pub fn change_node(&self, change: impl FnOnce(&mut Node)) {
+        change(Arc::make_mut(&mut self.node.write().unwrap_or_else(PoisonError::into_inner)));
     }
 }
 

@@ -48,7 +48,9 @@ async fn limited<T>(future: impl Future<Output = Result<T, RpcError>>) -> Result
 
 /// Registers, then sends heartbeats; registers anew when a server does not know the node.
 pub async fn keep_registered(inner: Arc<Inner>, connection: Arc<dyn Connection>) {
+    let mut changed = inner.context.metadata.changed();
     loop {
+        changed.mark_unchanged();
         let mut ttl = register(&inner, &*connection).await;
         inner.registered.send_modify(|count| *count += 1);
         let mut failures = 0_u32;
@@ -56,7 +58,11 @@ pub async fn keep_registered(inner: Arc<Inner>, connection: Arc<dyn Connection>)
             // Half of what is allowed, with jitter, so that one lost heartbeat does no harm.
             let rest = ttl / 2;
             let pause = if failures > 0 { (rest / 4).min(Duration::from_secs(5)) } else { rest };
-            tokio::time::sleep(pause + inner.context.runtime.seeds.jitter(pause / 8)).await;
+            let pause = pause + inner.context.runtime.seeds.jitter(pause / 8);
+            // What the node tells of itself has changed: it is registered with that.
+            if tokio::time::timeout(pause, changed.changed()).await.is_ok() {
+                break;
+            }
             let request = NodeHeartbeatRequest {
                 node_id: inner.context.identity.id,
                 secret: inner.context.identity.secret,
@@ -64,7 +70,10 @@ pub async fn keep_registered(inner: Arc<Inner>, connection: Arc<dyn Connection>)
             };
             let answer = limited(call::<_, NodeHeartbeatResponse>(&*connection, Method::NodeHeartbeat, &request)).await;
             match answer {
-                Ok(answer) if answer.unknown => break,
+                Ok(answer) if answer.unknown => {
+                    tracing::info!("the servers do not know this node any more: registering anew");
+                    break;
+                }
                 Ok(answer) => {
                     if failures > 0 {
                         tracing::info!("servers can be reached again");
@@ -82,7 +91,6 @@ pub async fn keep_registered(inner: Arc<Inner>, connection: Arc<dyn Connection>)
                 }
             }
         }
-        tracing::info!("the servers do not know this node any more: registering anew");
     }
 }
 

@@ -1,7 +1,8 @@
 //! The node's local state on disk: per allocation what servers assigned and how far it is, each a small file that is
 //! replaced whole. A process that is killed at any instant leaves one of the two states behind.
 //!
-//! No fsync: what a power loss takes from here ran on the host that lost power, and servers know what they assigned.
+//! No fsync for these: what a power loss takes from here ran on the host that lost power, and servers know what they
+//! assigned. Metadata that operators set is known here only, and is synced.
 //! Blocking; called on the pool.
 
 use std::fs::{self, DirBuilder};
@@ -15,16 +16,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::allocation::machine::StoredProgress;
+use crate::metadata::Changes;
 
 /// The first byte of every file.
 const FORMAT: u8 = 1;
 const ASSIGNED: &str = "allocation";
 const PROGRESS: &str = "progress";
+const METADATA: &str = "metadata";
 
 /// The local state; a clone is the same.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    own: PathBuf,
 }
 
 /// Why the local state cannot be used.
@@ -72,7 +76,7 @@ impl Store {
         let root = state_dir.join("allocations");
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&root);
         made.map_err(system("make", &root))?;
-        Ok(Self { root })
+        Ok(Self { root, own: state_dir.to_owned() })
     }
 
     fn allocation(&self, id: AllocationId) -> PathBuf {
@@ -89,13 +93,23 @@ impl Store {
         let directory = self.allocation(assigned.allocation.id);
         match DirBuilder::new().mode(0o700).create(&directory) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(system("make", &directory)(error)),
-            _ => write(&directory, ASSIGNED, assigned),
+            _ => write(&directory, ASSIGNED, assigned, Lasting::Process),
         }
     }
 
     /// Keeps how far an allocation is.
     pub fn put_progress(&self, id: AllocationId, progress: &StoredProgress) -> Result<(), StoreError> {
-        write(&self.allocation(id), PROGRESS, progress)
+        write(&self.allocation(id), PROGRESS, progress, Lasting::Process)
+    }
+
+    /// Keeps what operators changed of the node's metadata; nobody else knows it, so it outlasts a power loss.
+    pub fn put_metadata(&self, changes: &Changes) -> Result<(), StoreError> {
+        write(&self.own, METADATA, changes, Lasting::Power)
+    }
+
+    /// What operators changed of the node's metadata.
+    pub fn metadata(&self) -> Result<Changes, StoreError> {
+        Ok(read(&self.own, METADATA)?.unwrap_or_default())
     }
 
     /// Forgets an allocation.
@@ -138,7 +152,16 @@ fn system(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreErr
     move |source| StoreError::System { what, path, source }
 }
 
-fn write<T: Serialize>(directory: &Path, name: &str, value: &T) -> Result<(), StoreError> {
+/// What a file has to outlast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lasting {
+    /// The agent.
+    Process,
+    /// A power loss.
+    Power,
+}
+
+fn write<T: Serialize>(directory: &Path, name: &str, value: &T, lasting: Lasting) -> Result<(), StoreError> {
     let mut bytes = vec![FORMAT];
     value.serialize(&mut rmp_serde::Serializer::new(&mut bytes).with_struct_map())?;
     let (fresh, path) = (directory.join(format!("{name}.new")), directory.join(name));
@@ -148,8 +171,12 @@ fn write<T: Serialize>(directory: &Path, name: &str, value: &T) -> Result<(), St
         .write(true)
         .mode(0o600)
         .open(&fresh)
-        .and_then(|mut file| io::Write::write_all(&mut file, &bytes))
-        .and_then(|()| fs::rename(&fresh, &path));
+        .and_then(|mut file| {
+            io::Write::write_all(&mut file, &bytes)?;
+            if lasting == Lasting::Power { file.sync_all() } else { Ok(()) }
+        })
+        .and_then(|()| fs::rename(&fresh, &path))
+        .and_then(|()| if lasting == Lasting::Power { fs::File::open(directory)?.sync_all() } else { Ok(()) });
     written.map_err(system("write", &path))
 }
 
@@ -194,6 +221,16 @@ mod tests {
         store.remove(id).unwrap();
         store.remove(torn).unwrap();
         assert!(store.restore().unwrap().is_empty());
+    }
+
+    #[test]
+    fn metadata_comes_back() {
+        let dir = TempDir::new("store");
+        let store = Store::open(dir.path()).unwrap();
+        assert!(store.metadata().unwrap().is_empty());
+        let changes = Changes::from([("rack".into(), None), ("tier".into(), Some("gold".into()))]);
+        store.put_metadata(&changes).unwrap();
+        assert_eq!(Store::open(dir.path()).unwrap().metadata().unwrap(), changes);
     }
 
     #[test]

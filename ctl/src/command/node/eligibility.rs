@@ -3,7 +3,7 @@
 use nomadd_api::{ApiError, Request};
 use nomadd_model::NodeUpdateEligibilityRequest;
 
-use crate::command::{arguments, find};
+use crate::command::find;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::text::Length;
@@ -29,7 +29,7 @@ pub async fn run(args: Args, context: Context) -> Outcome {
     if args.enable == args.disable {
         return Err(Failure::usage("Either the '-enable' or '-disable' flag must be set", "node eligibility"));
     }
-    let id = which(&args.node, args.own, "node eligibility", &context).await?;
+    let id = which(&args.node, args.own, "node eligibility", "updating scheduling eligibility", &context).await?;
     let (word, text) = match args.enable {
         true => ("eligible", "eligible for scheduling"),
         false => ("ineligible", "ineligible for scheduling"),
@@ -42,12 +42,17 @@ pub async fn run(args: Args, context: Context) -> Outcome {
     Ok(0)
 }
 
-/// The id of the node that somebody means.
-pub async fn which(words: &[String], own: bool, command: &str, context: &Context) -> Result<String, Failure> {
-    if own && words.is_empty() {
-        return find::own_node(context).await;
+/// The id of the node that somebody means; `doing` names what failed.
+pub async fn which(
+    words: &[String],
+    own: bool,
+    command: &str,
+    doing: &str,
+    context: &Context,
+) -> Result<String, Failure> {
+    match (words, own) {
+        ([], true) => find::own_node(context).await,
+        ([prefix], false) => Ok(find::node(context, prefix, Length::Full, doing, "prefix or id").await?.id.to_string()),
+        _ => Err(Failure::usage("Node ID must be specified if -self isn't being used", command)),
     }
-    let prefix = arguments::one(words, "<node-id>", command)?;
-    let found = find::node(context, prefix, Length::Full, "retrieving node info", "prefix or id").await?;
-    Ok(found.id.to_string())
 }

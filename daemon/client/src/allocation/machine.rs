@@ -89,6 +89,16 @@ pub struct TaskAction {
     pub action: Action,
 }
 
+/// For whom the health of an allocation is judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Judge {
+    /// A deployment, which may fail: its tasks tell why they are unhealthy.
+    #[default]
+    Deployment,
+    /// Those that take its place on another node one day, or whose place it takes.
+    Migration,
+}
+
 /// What holds for the allocation as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct GroupRules {
@@ -98,6 +108,8 @@ pub struct GroupRules {
     pub max_run: Option<Duration>,
     /// By what its health is judged, if anybody asks.
     pub health: Option<nomadd_model::UpdateStrategy>,
+    /// For whom.
+    pub judge: Judge,
 }
 
 /// The state machine of an allocation.
@@ -433,7 +445,7 @@ impl AllocationMachine {
         };
         let canary = self.health.as_ref().is_some_and(|health| health.canary);
         self.health = Some(AllocDeploymentStatus { canary, healthy: Some(healthy), modify_index: 0, timestamp: now });
-        if healthy || self.cause == Cause::Unwanted {
+        if healthy || self.cause == Cause::Unwanted || self.group.judge == Judge::Migration {
             return;
         }
         for task in self.tasks.values_mut() {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use nomadd_model::{ClientStatus, Duration, TaskStatus, Text, Time};
+use nomadd_model::{ClientStatus, Duration, JobType, MigrateStrategy, TaskStatus, Text, Time, UpdateStrategy};
 use nomadd_rpc::{AllocationUpdate, AssignedAllocation};
 use nomadd_runtime::{TaskKind, Tasks};
 use nomadd_supervisor::{Adopted, ExitStatus, Handle, LossReason, TaskHandleId, signals};
@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::allocation::launch;
 use crate::allocation::machine::{
-    AllocationInput, AllocationMachine, GroupRules, StoredProgress, TaskAction, rules_of,
+    AllocationInput, AllocationMachine, GroupRules, Judge, StoredProgress, TaskAction, rules_of,
 };
 use crate::allocation::shared::{Message, Occasion, Reply, RequestError, Restart, Running, Shared, group_of};
 use crate::allocation::task::{Action, Exit, Input, KillWish, Phase, StoredTask};
@@ -539,11 +539,25 @@ fn same_for_servers(earlier: &AllocationUpdate, later: &AllocationUpdate) -> boo
 }
 
 fn group_rules(assigned: &AssignedAllocation) -> GroupRules {
-    let Some((_, group)) = group_of(assigned) else { return GroupRules::default() };
+    let Some((job, group)) = group_of(assigned) else { return GroupRules::default() };
+    let deployed = assigned.allocation.deployment_id.is_some();
+    let migrates = || group.migrate.as_ref().filter(|_| job.kind == JobType::Service).map(as_update);
     GroupRules {
         shutdown_delay: group.shutdown_delay.unwrap_or_default(),
         max_run: group.max_run_duration,
-        health: assigned.allocation.deployment_id.is_some().then(|| group.update.clone()).flatten(),
+        health: if deployed { group.update.clone() } else { migrates() },
+        judge: if deployed { Judge::Deployment } else { Judge::Migration },
+    }
+}
+
+/// A migration judges like an update.
+fn as_update(migrate: &MigrateStrategy) -> UpdateStrategy {
+    let MigrateStrategy { health_check, healthy_deadline, min_healthy_time, max_parallel: _ } = migrate;
+    UpdateStrategy {
+        health_check: health_check.clone(),
+        healthy_deadline: *healthy_deadline,
+        min_healthy_time: *min_healthy_time,
+        ..UpdateStrategy::default()
     }
 }
 

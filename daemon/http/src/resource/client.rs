@@ -1,8 +1,10 @@
-//! The client half of this agent: what it uses, restarts, signals, garbage.
+//! The client half of this agent: what it uses, its metadata, restarts, signals, garbage.
 
 use axum::http::StatusCode;
-use nomadd_client::RequestError;
+use nomadd_client::metadata::Changes;
+use nomadd_client::{Metadata, MetadataError, RequestError};
 use nomadd_model::{AllocSignalRequest, AllocationId, AllocationRestartRequest};
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::answer::{self, Answered};
@@ -29,8 +31,12 @@ fn allocation(app: &App, call: &Call, id: &str) -> Result<AllocationId, Failure>
 /// Refuses a node that is not this one.
 fn this_node(app: &App, call: &Call) -> Result<(), Failure> {
     app.caller(call)?.resolve()?;
+    is_this_node(app, call.text("node_id"))
+}
+
+fn is_this_node(app: &App, id: &str) -> Result<(), Failure> {
     let own = app.client()?.node_id().to_string();
-    match call.text("node_id") {
+    match id {
         "" => Ok(()),
         id if id == own => Ok(()),
         id => Err(Failure::not_found(format!("Unknown node {id}"))),
@@ -54,16 +60,48 @@ pub async fn collect_garbage(app: &App, call: Call) -> Answered {
     Ok(answer::empty())
 }
 
-/// `GET /v1/client/metadata`.
-pub async fn metadata(app: &App, call: Call) -> Answered {
-    if !call.is_get() {
-        return Err(Failure::not_implemented(
-            "metadata cannot be changed while the agent runs yet; set client.meta and restart the agent",
-        ));
+/// What is to change of a node's metadata: null takes a key away.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct MetadataChange {
+    #[serde(rename = "NodeID", alias = "NodeId", alias = "nodeID")]
+    node: Option<String>,
+    #[serde(rename = "Meta", alias = "meta")]
+    meta: Option<Changes>,
+}
+
+/// `GET /v1/client/metadata`: where a node's metadata comes from. `PUT` changes it while the agent runs.
+pub async fn metadata(app: &App, mut call: Call) -> Answered {
+    if call.is_get() {
+        this_node(app, &call)?;
+        return told(&call, app.client()?.metadata());
     }
+    call.must_put()?;
+    let MetadataChange { node, meta } = call.json().await?;
     this_node(app, &call)?;
-    let node = app.client()?.node();
-    answer::json(&call, &json!({ "Meta": node.meta, "Dynamic": {}, "Static": node.meta }))
+    is_this_node(app, node.as_deref().unwrap_or_default())?;
+    let changed = app.client()?.change_metadata(meta.unwrap_or_default()).await;
+    told(&call, changed.map_err(|error| Failure::new(status_of(&error), whole(&error)))?)
+}
+
+fn status_of(error: &MetadataError) -> StatusCode {
+    if error.is_bad_request() { StatusCode::BAD_REQUEST } else { StatusCode::INTERNAL_SERVER_ERROR }
+}
+
+/// An error with what caused it, in one line.
+fn whole(error: &MetadataError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+fn told(call: &Call, metadata: Metadata) -> Answered {
+    let Metadata { all, dynamic, fixed } = metadata;
+    answer::json(call, &json!({ "Dynamic": dynamic, "Meta": all, "Static": fixed }))
 }
 
 /// `GET /v1/client/allocation/ID/stats`.

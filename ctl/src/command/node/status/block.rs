@@ -31,14 +31,15 @@ pub fn node(whole: &Whole, short: bool, verbose: bool) -> String {
     block.text()
 }
 
-/// Whether it is being drained, and until when.
+/// Whether it is being drained, until when, and whether system jobs stay.
 fn drain(node: &Node) -> String {
-    let Some(drain) = node.drain_strategy.as_ref().filter(|_| node.drain) else { return node.drain.to_string() };
-    match drain.deadline.0 {
-        0 => "true; no deadline".to_owned(),
-        deadline if deadline < 0 => "true; force drain".to_owned(),
-        _ => format!("true; {} deadline", crate::text::local(drain.force_deadline)),
-    }
+    let Some(drain) = &node.drain_strategy else { return node.drain.to_string() };
+    let until = match drain.deadline.0 {
+        0 => "no deadline".to_owned(),
+        deadline if deadline < 0 => "force drain".to_owned(),
+        _ => format!("{} deadline", crate::text::local(drain.force_deadline)),
+    };
+    format!("true; {until}{}", if drain.ignore_system_jobs { "; ignoring system jobs" } else { "" })
 }
 
 fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
