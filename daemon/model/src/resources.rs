@@ -1,9 +1,8 @@
 //! What a task may use, wanted and allocated: CPU in MHz, memory and disk in MB, networks, ports, devices.
 
-use std::collections::BTreeMap;
-
 use crate::group::Affinity;
 use crate::noun;
+use crate::small_map::SmallMap;
 use crate::spec::{CNIConfig, Constraint, DNSConfig, NUMAResource, TaskLifecycle};
 use crate::value::Text;
 
@@ -56,8 +55,8 @@ noun! {
     /// What an allocation holds on its node.
     pub struct AllocatedResources {
         pub shared: AllocatedSharedResources = "Shared",
-        pub task_lifecycles: BTreeMap<Text, Option<TaskLifecycle>> = "TaskLifecycles",
-        pub tasks: BTreeMap<Text, AllocatedTaskResources> = "Tasks",
+        pub task_lifecycles: SmallMap<Text, Option<TaskLifecycle>> = "TaskLifecycles",
+        pub tasks: SmallMap<Text, AllocatedTaskResources> = "Tasks",
     }
 
     /// What one task holds on its node.

@@ -48,6 +48,13 @@ impl<K: Ord, V> SmallMap<K, V> {
     {
         self.find(key).ok().and_then(|at| self.0.get(at)).map(|(_, value)| value)
     }
+    /// The key as it is kept, with its value.
+    pub fn get_key_value<Q: Ord + ?Sized>(&self, key: &Q) -> Option<(&K, &V)>
+    where
+        K: Borrow<Q>,
+    {
+        self.find(key).ok().and_then(|at| self.0.get(at)).map(|(key, value)| (key, value))
+    }
     /// The value of a key, to be changed.
     pub fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
