@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nomadd_model::words;
 use tokio::sync::broadcast;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
+use tracing::subscriber::Interest;
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 pub use file::{FileError, RotatedFile};
@@ -123,16 +124,29 @@ struct Lines {
     file: Option<Mutex<RotatedFile>>,
 }
 
+impl Lines {
+    /// Whether anything of this place in the code could ever be a line: spans are none, and libraries speak only when
+    /// something is wrong. What could not costs its callers nothing (the consensus tells of every message it handles).
+    fn could_be_a_line(metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && (is_ours(metadata) || Level::of(*metadata.level()) <= Level::Warn)
+    }
+}
+
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("nomadd")
+}
+
 impl<S: Subscriber> Layer<S> for Lines {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if Self::could_be_a_line(metadata) { Interest::always() } else { Interest::never() }
+    }
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        Self::could_be_a_line(metadata)
+    }
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let level = Level::of(*event.metadata().level());
         let wanted = level as u8 <= self.log.level.load(Ordering::Relaxed);
         let target = event.metadata().target();
-        // Libraries speak only when something is wrong, or when a monitor asks for all.
-        let ours = target.starts_with("nomadd");
-        if !ours && level > Level::Warn {
-            return;
-        }
         if !wanted && self.log.lines.receiver_count() == 0 {
             return;
         }
