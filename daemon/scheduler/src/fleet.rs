@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use nomadd_model::{Eligibility, Node, NodeId, NodeStatus, Text};
-use nomadd_state::{NodeRecord, State};
+use nomadd_state::{NodeChange, NodeRecord, NodeTable, State};
 
-use crate::rank::binpack::Amount;
-use crate::rank::index::{Candidate, Entry};
+use crate::rank::binpack::{Algorithm, Amount};
+use crate::rank::index::Entry;
 
 /// What the inner loop reads of a node.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +27,8 @@ pub struct Row {
     pub class: u32,
     /// Ready, eligible and not draining.
     pub ready: bool,
+    /// Whether the evaluation that holds the fleet changed what is used.
+    pub changed: bool,
 }
 
 impl Row {
@@ -39,6 +41,31 @@ impl Row {
             }
             other => other,
         }
+    }
+}
+
+/// Class, readiness and change of a row in four bytes: a look at all nodes reads little else of most.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark(u32);
+
+impl Mark {
+    fn of(row: &Row) -> Self {
+        Self(row.class << 2 | u32::from(row.changed) << 1 | u32::from(row.ready))
+    }
+    /// The class of the row.
+    #[inline]
+    pub fn class(self) -> usize {
+        (self.0 >> 2) as usize
+    }
+    /// Whether the row is ready.
+    #[inline]
+    pub fn is_ready(self) -> bool {
+        self.0 & 1 == 1
+    }
+    /// Whether the evaluation that holds the fleet changed what is used.
+    #[inline]
+    pub fn is_changed(self) -> bool {
+        self.0 & 2 == 2
     }
 }
 
@@ -59,11 +86,16 @@ pub struct Fleet {
     ids: Vec<NodeId>,
     records: Vec<Arc<NodeRecord>>,
     rows: Vec<Row>,
+    /// Of each row what a look at the whole fleet needs first, close together.
+    marks: Vec<Mark>,
     classes: Vec<Class>,
     class_ids: HashMap<String, u32>,
     node_classes: Vec<Text>,
     ready_by_class: Vec<u32>,
     touched: Vec<(u32, Row)>,
+    /// The nodes that the rows are made from.
+    table: NodeTable,
+    memos: Vec<Memo>,
     /// Lists as long as the fleet, which the runs of one evaluation after the other use.
     pub buffers: Buffers,
 }
@@ -74,8 +106,18 @@ pub struct Buffers {
     numbers: Vec<Vec<u32>>,
     /// Entries of an index.
     pub entries: Vec<Vec<Entry>>,
-    /// What a run found, on the way into its index.
-    pub candidates: Vec<Candidate>,
+}
+
+/// How many asks are remembered with their scores; a fleet runs few sizes of groups again and again.
+const MEMOS: usize = 4;
+
+/// How well an ask fills each node, as the state has the nodes: what a group of the same size found need not be reckoned again.
+#[derive(Debug, Default, Clone)]
+pub struct Memo {
+    algorithm: Algorithm,
+    ask: Amount,
+    /// By row; not a number where it is not known.
+    pub fills: Vec<f64>,
 }
 
 impl Buffers {
@@ -105,20 +147,41 @@ impl Fleet {
     /// Brings the fleet up (or back) to a state.
     pub fn refresh(&mut self, state: &State) {
         self.restore();
-        let mut at = 0;
-        for record in state.node_records() {
-            match self.records.get(at) {
-                Some(known) if Arc::ptr_eq(known, record) => {}
-                Some(known) if known.node().id == record.node().id => self.update(at, record),
+        let before = std::mem::take(&mut self.table);
+        for change in state.node_changes(&before) {
+            let row = match change {
+                NodeChange::Changed(record) => self.find(record.node().id).map(|row| (row as usize, record)),
+                NodeChange::Other => None,
+            };
+            match row {
+                Some((at, record)) => self.update(at, record),
                 // Nodes that came or went move all rows behind them.
-                _ => return self.rebuild(state),
+                None => return self.rebuild(state),
             }
-            at += 1;
         }
         // Classes that nobody is in any more pile up.
-        if at != self.records.len() || self.classes.len() > 2 * self.records.len() + 64 {
-            self.rebuild(state);
+        if self.classes.len() > 2 * self.records.len() + 64 {
+            return self.rebuild(state);
         }
+        self.table = state.node_table();
+    }
+
+    /// Takes the memo of an ask out, or an empty one; `remember` puts it back.
+    pub fn recall(&mut self, algorithm: Algorithm, ask: Amount) -> Memo {
+        let known = self.memos.iter().position(|memo| memo.algorithm == algorithm && memo.ask == ask);
+        match known {
+            Some(at) => self.memos.remove(at),
+            None => {
+                let mut fills = if self.memos.len() < MEMOS { Vec::new() } else { self.memos.remove(0).fills };
+                fills.clear();
+                fills.resize(self.rows.len(), f64::NAN);
+                Memo { algorithm, ask, fills }
+            }
+        }
+    }
+    /// Keeps a memo for the next group that asks the same; the one that was asked for longest ago goes.
+    pub fn remember(&mut self, memo: Memo) {
+        self.memos.push(memo);
     }
 
     fn update(&mut self, at: usize, record: &Arc<NodeRecord>) {
@@ -131,17 +194,28 @@ impl Fleet {
             known.clone_from(record);
             *place = row;
         }
+        self.mark(at);
+        for fill in self.memos.iter_mut().filter_map(|memo| memo.fills.get_mut(at)) {
+            *fill = f64::NAN;
+        }
     }
 
     fn rebuild(&mut self, state: &State) {
-        *self = Self { buffers: std::mem::take(&mut self.buffers), ..Self::default() };
+        *self = Self { buffers: std::mem::take(&mut self.buffers), table: state.node_table(), ..Self::default() };
         for record in state.node_records() {
             let class = self.class_of(record.node());
             let row = row_of(record, class);
             self.count_ready(row, true);
             self.ids.push(record.node().id);
             self.records.push(record.clone());
+            self.marks.push(Mark::of(&row));
             self.rows.push(row);
+        }
+    }
+
+    fn mark(&mut self, at: usize) {
+        if let (Some(mark), Some(row)) = (self.marks.get_mut(at), self.rows.get(at)) {
+            *mark = Mark::of(row);
         }
     }
 
@@ -216,6 +290,10 @@ impl Fleet {
     pub fn rows(&self) -> &[Row] {
         &self.rows
     }
+    /// The marks of all rows, in the same order.
+    pub fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
     /// One row.
     #[inline]
     pub fn row(&self, row: u32) -> Option<&Row> {
@@ -236,8 +314,10 @@ impl Fleet {
     pub fn charge(&mut self, row: u32, amount: Amount, allocations: i32) {
         if let Some(found) = self.rows.get_mut(row as usize) {
             self.touched.push((row, *found));
+            found.changed = true;
             found.used = found.used.plus(amount);
             found.allocations = found.allocations.saturating_add_signed(allocations);
+            self.mark(row as usize);
         }
     }
 
@@ -247,6 +327,7 @@ impl Fleet {
             if let Some(found) = self.rows.get_mut(row as usize) {
                 *found = old;
             }
+            self.mark(row as usize);
         }
     }
 }
@@ -279,5 +360,6 @@ fn row_of(record: &NodeRecord, class: u32) -> Row {
         max_allocations: u32::try_from(node.node_max_allocs).unwrap_or(0),
         class,
         ready: is_ready(node),
+        changed: false,
     }
 }

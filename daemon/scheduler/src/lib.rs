@@ -60,6 +60,16 @@ pub const fn attempts(kind: nomadd_model::JobType) -> u32 {
     }
 }
 
+/// Whether a job has nothing to be placed and nothing that was: its evaluation takes microseconds and looks at no node, so who
+/// asks need not send it to another thread. Jobs that were scaled to nothing, stopped or purged are like that.
+pub fn is_idle(state: &State, namespace: &str, job_id: &str) -> bool {
+    let wants = |job: &nomadd_model::Job| {
+        job.kind.is_system() || (!job.stop && job.task_groups.iter().any(|group| group.count != 0))
+    };
+    !state.job(namespace, job_id).is_some_and(|job| wants(job))
+        && state.allocations_by_job(namespace, job_id).next().is_none()
+}
+
 /// Looks at the job of an evaluation once.
 pub fn process(state: &State, evaluation: &Evaluation, context: &Context) -> Outcome {
     Scheduler::default().process(state, evaluation, context)

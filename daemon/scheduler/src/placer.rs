@@ -80,7 +80,9 @@ pub struct Request {
 impl<'a> Placer<'a> {
     /// Looks at a state for a job.
     pub fn new(state: &'a State, fleet: &'a mut Fleet, job: &'a Job, random: Random) -> Self {
-        fleet.refresh(state);
+        if !crate::is_idle(state, &job.namespace, &job.id) {
+            fleet.refresh(state);
+        }
         let configuration = state.scheduler_configuration();
         let pool = feasible::pool_algorithm(state.node_pool(&job.node_pool).map(|pool| &**pool));
         let name = pool.map_or_else(|| configuration.scheduler_algorithm.clone(), |name| name.to_string());

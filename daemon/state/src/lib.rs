@@ -25,6 +25,6 @@ pub use ports::PortRanges;
 pub use response::{Applied, Refused, Response};
 pub use root_key::{RootKey, Wrapping};
 pub use state::State;
-pub use table::nodes::NodeRecord;
+pub use table::nodes::{NodeChange, NodeRecord, NodeTable};
 pub use usage::{Capacity, DeviceKey, Footprint, HeldPort, Misfit, NodeUsage};
 pub use watch::{Table, WatchKey};

@@ -9,9 +9,10 @@ use super::{Choice, Live, Placer, Request};
 use crate::ask::{Ask, Scope};
 use crate::feasible;
 use crate::feasible::distinct::Properties;
+use crate::fleet::{Memo, Row};
 use crate::offer::amount_on;
-use crate::rank::binpack;
-use crate::rank::index::{Candidate, Cost, Entry, Index};
+use crate::rank::binpack::{self, Amount};
+use crate::rank::index::{Cost, Entry, Index};
 use crate::rank::spread::Spreads;
 
 /// The placements of one group.
@@ -50,10 +51,13 @@ impl<'a, 'b> Run<'a, 'b> {
             property_parked: Vec::new(),
         };
         run.count_live(placer);
-        let mut candidates = std::mem::take(&mut placer.fleet.buffers.candidates);
-        run.look(placer, &mut candidates);
-        run.index.fill(candidates.drain(..));
-        placer.fleet.buffers.candidates = candidates;
+        // Reserved cores take a different share of each node.
+        let mut memo = (ask.cores == 0).then(|| placer.fleet.recall(placer.algorithm, ask.amount));
+        run.look(placer, &mut memo);
+        if let Some(memo) = memo {
+            placer.fleet.remember(memo);
+        }
+        run.index.settle();
         run
     }
 
@@ -83,16 +87,16 @@ impl<'a, 'b> Run<'a, 'b> {
     }
 
     /// Finds the candidates and why the others are none.
-    fn look(&mut self, placer: &Placer<'_>, candidates: &mut Vec<Candidate>) {
+    fn look(&mut self, placer: &Placer<'_>, memo: &mut Option<Memo>) {
         let ask = self.ask;
         let per_node = feasible::needs_node_verdict(ask);
         let unique_affinity = ask.affinities.iter().any(|(rule, _)| rule.unique);
         let unique_spread = self.index.spreads.is_unique();
         // What a class decides for all its nodes: the reason against it, or affinity and tuple.
         let mut classes: Vec<Option<(u32, f64, u32)>> = vec![None; placer.fleet.classes().len()];
-        for (at, row) in placer.fleet.rows().iter().enumerate() {
-            let class = row.class as usize;
-            if !row.ready || placer.reach.by_class.get(class).is_none_or(|count| *count == 0) {
+        for (at, mark) in placer.fleet.marks().iter().enumerate() {
+            let class = mark.class();
+            if !mark.is_ready() || placer.reach.by_class.get(class).is_none_or(|count| *count == 0) {
                 continue;
             }
             let number = at as u32;
@@ -135,9 +139,23 @@ impl<'a, 'b> Run<'a, 'b> {
             set(&mut self.tuples, number, tuple);
             set(&mut self.affinity, number, affinity);
             self.stand(placer, number, CANDIDATE);
-            if let Some((scores, sum)) = self.score(placer, number) {
-                candidates.push((number, tuple, scores, sum));
-            }
+            let mut memo = memo.as_mut().and_then(|memo| memo.fills.get_mut(at)).filter(|_| !mark.is_changed());
+            // Only what fits is remembered, and whether other allocations are in the way is not.
+            let known = memo.as_deref().copied().filter(|fill| !fill.is_nan() && ask.distinct_hosts.is_none());
+            let fill = match known {
+                Some(fill) => fill,
+                None => {
+                    let Some(row) = placer.fleet.row(number) else { continue };
+                    let Some(amount) = self.amount(placer, number, row) else { continue };
+                    let fill = binpack::fill(placer.algorithm, row.used.plus(amount), row.capacity);
+                    if let Some(slot) = &mut memo {
+                        **slot = fill;
+                    }
+                    fill
+                }
+            };
+            let (scores, sum) = self.sum(number, fill);
+            self.index.add(number, tuple, scores, sum);
         }
     }
 
@@ -171,7 +189,13 @@ impl<'a, 'b> Run<'a, 'b> {
 
     /// Number and sum of the scores of a row without spread and penalty; none when it is out, with its standing set.
     fn score(&mut self, placer: &Placer<'_>, row: u32) -> Option<(u32, f64)> {
-        let found = placer.fleet.row(row).copied()?;
+        let found = placer.fleet.row(row)?;
+        let amount = self.amount(placer, row, found)?;
+        Some(self.sum(row, binpack::fill(placer.algorithm, found.used.plus(amount), found.capacity)))
+    }
+
+    /// What the group would take of a row; none when it is out, with its standing set.
+    fn amount(&mut self, placer: &Placer<'_>, row: u32, found: &Row) -> Option<Amount> {
         let taken = match self.ask.distinct_hosts {
             Some(Scope::Job) => get(&self.job_count, row) > 0,
             Some(Scope::Group) => get(&self.group_count, row) > 0,
@@ -191,8 +215,12 @@ impl<'a, 'b> Run<'a, 'b> {
             self.stand(placer, row, reason);
             return None;
         }
-        let mut scores = 1;
-        let mut sum = binpack::fill(placer.algorithm, found.used.plus(amount), found.capacity);
+        Some(amount)
+    }
+
+    /// Number and sum of the scores of a row that it would fill so far.
+    fn sum(&self, row: u32, fill: f64) -> (u32, f64) {
+        let (mut scores, mut sum) = (1, fill);
         let collisions = get(&self.group_count, row);
         if collisions > 0 {
             scores += 1;
@@ -202,7 +230,7 @@ impl<'a, 'b> Run<'a, 'b> {
             scores += 1;
             sum += self.affinity.get(row as usize).copied().unwrap_or(0.0);
         }
-        Some((scores, sum))
+        (scores, sum)
     }
 
     /// Scores a row anew and puts it where it belongs.

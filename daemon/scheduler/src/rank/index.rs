@@ -20,9 +20,6 @@ const SPREAD_BUDGET: f64 = 0.015;
 /// What one placement may cost for a better spread, as a share of the best score.
 const SPREAD_LIMIT: f64 = 0.5;
 
-/// A row with its tuple, the number of its scores and their sum.
-pub type Candidate = (u32, u32, u32, f64);
-
 /// A node that fits, with the sum of its scores without spread and penalty.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
@@ -79,6 +76,9 @@ pub struct Index {
     seed: u64,
     coarse: bool,
     spare: Vec<Vec<Entry>>,
+    /// While it is filled: the bucket of the last candidate, and the lists of all buckets.
+    filling: ((u32, u32), u32),
+    lists: Vec<Vec<Entry>>,
     /// The best scores so far, and what was given away of them for spreads.
     best_sum: f64,
     given: f64,
@@ -99,6 +99,8 @@ impl Index {
             coarse: stamps.len() >= COARSE_FROM,
             stamps,
             spare,
+            filling: ((u32::MAX, u32::MAX), 0),
+            lists: Vec::new(),
             seed,
             best_sum: 0.0,
             given: 0.0,
@@ -147,24 +149,26 @@ impl Index {
         id
     }
 
-    /// Fills the index in one go.
-    pub fn fill(&mut self, candidates: impl Iterator<Item = Candidate>) {
-        let mut heaps: Vec<Vec<Entry>> = Vec::new();
-        let mut last = (u32::MAX, u32::MAX, 0);
-        for (row, tuple, scores, sum) in candidates {
-            let bucket = if (last.0, last.1) == (tuple, scores) { last.2 } else { self.bucket(tuple, scores) };
-            last = (tuple, scores, bucket);
-            while heaps.len() <= bucket as usize {
-                heaps.push(self.spare.pop().unwrap_or_default());
-            }
-            let stamp = self.stamps.get(row as usize).copied().unwrap_or(0);
-            let entry = Entry { key: self.key(row, sum), sum, row, stamp, bucket };
-            if let Some(heap) = heaps.get_mut(bucket as usize) {
-                heap.push(entry);
-            }
+    /// Adds a candidate to an index that is being filled; `settle` ends that.
+    #[inline]
+    pub fn add(&mut self, row: u32, tuple: u32, scores: u32, sum: f64) {
+        let (of, bucket) = self.filling;
+        let bucket = if of == (tuple, scores) { bucket } else { self.bucket(tuple, scores) };
+        self.filling = ((tuple, scores), bucket);
+        while self.lists.len() <= bucket as usize {
+            self.lists.push(self.spare.pop().unwrap_or_default());
         }
-        for (bucket, heap) in self.buckets.iter_mut().zip(heaps) {
-            bucket.heap = BinaryHeap::from(heap);
+        let stamp = self.stamps.get(row as usize).copied().unwrap_or(0);
+        let entry = Entry { key: self.key(row, sum), sum, row, stamp, bucket };
+        if let Some(list) = self.lists.get_mut(bucket as usize) {
+            list.push(entry);
+        }
+    }
+
+    /// Brings what was added into order.
+    pub fn settle(&mut self) {
+        for (bucket, list) in self.buckets.iter_mut().zip(std::mem::take(&mut self.lists)) {
+            bucket.heap = BinaryHeap::from(list);
         }
         self.spreads.refresh_all();
         self.refresh_finals();
@@ -317,7 +321,10 @@ mod tests {
     #[test]
     fn candidates_come_best_first_and_move_when_their_score_changes() {
         let mut index = index(4);
-        index.fill([(0, 0, 1, 0.2), (1, 0, 1, 0.9), (2, 0, 2, 1.0), (3, 0, 1, 0.6)].into_iter());
+        for (row, scores, sum) in [(0, 1, 0.2), (1, 1, 0.9), (2, 2, 1.0), (3, 1, 0.6)] {
+            index.add(row, 0, scores, sum);
+        }
+        index.settle();
         let best = index.pop().unwrap();
         assert_eq!((best.row, index.final_score(&best)), (1, 0.9));
         index.put(1, 0, 2, 0.3);
@@ -332,7 +339,8 @@ mod tests {
     fn near_ties_of_a_large_fleet_are_broken_by_the_seed() {
         let first = |seed| {
             let mut index = Index::new(vec![0; 1000], Vec::new(), seed, Spreads::new(&[], 0.0, 1));
-            index.fill((0..1000).map(|row| (row, 0, 1, 0.5 + f64::from(row) * 1e-6)));
+            (0..1000).for_each(|row| index.add(row, 0, 1, 0.5 + f64::from(row) * 1e-6));
+            index.settle();
             index.pop().unwrap().row
         };
         assert_eq!(first(1), first(1));

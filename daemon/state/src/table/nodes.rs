@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use nomadd_model::{Node, NodeId, SecretId};
 
 use super::id_range;
@@ -9,7 +11,7 @@ use crate::state::State;
 use crate::usage::{Capacity, NodeUsage};
 
 /// What is kept of a node. A change makes a new record, so that who keeps one sees by its address whether it still holds.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct NodeRecord {
     pub(crate) node: Arc<Node>,
     pub(crate) capacity: Arc<Capacity>,
@@ -17,6 +19,34 @@ pub struct NodeRecord {
     pub(crate) secret: SecretId,
     /// The index of the last change that matters to whether something fits.
     pub(crate) generation: u64,
+}
+
+/// The same record is equal without a look into it: tables are compared with earlier ones often.
+impl PartialEq for NodeRecord {
+    fn eq(&self, other: &Self) -> bool {
+        if std::ptr::eq(self, other) {
+            return true;
+        }
+        let Self { node, capacity, usage, secret, generation } = self;
+        *generation == other.generation
+            && *usage == other.usage
+            && *secret == other.secret
+            && (Arc::ptr_eq(node, &other.node) || *node == other.node)
+            && (Arc::ptr_eq(capacity, &other.capacity) || *capacity == other.capacity)
+    }
+}
+
+/// The nodes of a state at one time, kept to ask later what has changed (`State::node_changes`).
+#[derive(Clone, Debug, Default)]
+pub struct NodeTable(OrdMap<NodeId, Arc<NodeRecord>>);
+
+/// How a node differs from an earlier state.
+#[derive(Clone, Copy, Debug)]
+pub enum NodeChange<'a> {
+    /// It was there, and is otherwise now.
+    Changed(&'a Arc<NodeRecord>),
+    /// It came or went.
+    Other,
 }
 
 impl NodeRecord {
@@ -38,6 +68,17 @@ impl State {
     /// All nodes by id.
     pub fn nodes(&self) -> impl DoubleEndedIterator<Item = &Arc<Node>> {
         self.nodes.values().map(|record| &record.node)
+    }
+    /// The nodes as they are now.
+    pub fn node_table(&self) -> NodeTable {
+        NodeTable(self.nodes.clone())
+    }
+    /// What differs from an earlier time, by id. Costs about as much as there are changes, not nodes.
+    pub fn node_changes<'a>(&'a self, since: &'a NodeTable) -> impl Iterator<Item = NodeChange<'a>> {
+        since.0.diff(&self.nodes).map(|difference| match difference {
+            DiffItem::Update { new: (_, record), .. } => NodeChange::Changed(record),
+            DiffItem::Add(..) | DiffItem::Remove(..) => NodeChange::Other,
+        })
     }
     /// What is kept of all nodes, by id.
     pub fn node_records(&self) -> impl DoubleEndedIterator<Item = &Arc<NodeRecord>> {
