@@ -112,7 +112,10 @@ fn wrong_kinds_and_values_are_named_with_their_place() {
             "bind_addr = \"{{ GetInterfaceIP \\\"eth9\\\" }}\"",
             "this host has no interface \"eth9\"; it has lo, eth0, eth1",
         ),
-        ("name = \"a\"\nname = \"b\"", "b.hcl:2:1: this is not HCL: invalid attribute; expected unique attribute key"),
+        (
+            "name = \"a\"\nname = \"b\"",
+            "b.hcl:2:1: this is not HCL: \"name\" is set twice; it was set on line 1 before",
+        ),
         ("a = {", "b.hcl:1:"),
         ("data_dir = \"relative\"", "b.hcl:1:1: \"data_dir\" must be an absolute path"),
     ] {

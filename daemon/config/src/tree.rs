@@ -4,15 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use hcl_edit::Span as _;
-use hcl_edit::expr::Expression;
-use hcl_edit::structure::{Body, Structure};
 use serde_json::Value;
 
 use crate::problem::{Place, Problem};
 
 /// The deepest nesting.
-const MAX_DEPTH: usize = 32;
+pub(crate) const MAX_DEPTH: usize = 32;
 /// The largest file, in bytes.
 pub const MAX_FILE: usize = 1 << 20;
 
@@ -73,10 +70,10 @@ pub fn parse(file: &str, text: &str) -> Result<BTreeMap<String, Entry>, Problem>
     if text.len() > MAX_FILE {
         return Err(problem(0, 0, format!("the file has {} bytes; at most {MAX_FILE} are read", text.len())));
     }
-    if let Some((line, column)) = too_deep(text) {
-        return Err(problem(line, column, format!("blocks are nested more than {MAX_DEPTH} deep")));
-    }
     if file.ends_with(".json") || text.trim_start().starts_with('{') {
+        if let Some((line, column)) = too_deep(text) {
+            return Err(problem(line, column, format!("blocks are nested more than {MAX_DEPTH} deep")));
+        }
         let value: Value = serde_json::from_str(text)
             .map_err(|error| problem(error.line(), error.column(), format!("this is not JSON: {error}")))?;
         let place = Place { file: file.to_owned(), line: 0, column: 0 };
@@ -85,11 +82,7 @@ pub fn parse(file: &str, text: &str) -> Result<BTreeMap<String, Entry>, Problem>
             other => Err(problem(1, 1, format!("the file must hold an object, not {}", other.word()))),
         };
     }
-    let body: Body = text.parse().map_err(|error: hcl_edit::parser::Error| {
-        let location = error.location();
-        problem(location.line(), location.column(), format!("this is not HCL: {}", error.message()))
-    })?;
-    Reader { file, text, starts: line_starts(text) }.body(&body, 0)
+    crate::hcl::parse(file, text)
 }
 
 /// The place at which brackets are nested too deeply for a parser that recurses.
@@ -113,135 +106,6 @@ fn too_deep(text: &str) -> Option<(usize, usize)> {
         }
     }
     None
-}
-
-fn line_starts(text: &str) -> Vec<usize> {
-    std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()
-}
-
-struct Reader<'a> {
-    file: &'a str,
-    text: &'a str,
-    starts: Vec<usize>,
-}
-
-impl Reader<'_> {
-    fn place(&self, span: Option<std::ops::Range<usize>>) -> Place {
-        let at = span.map_or(0, |span| span.start).min(self.text.len());
-        let line = self.starts.partition_point(|start| *start <= at);
-        let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
-        let column = self.text.get(start..at).map_or(0, |before| before.chars().count()) + 1;
-        Place { file: self.file.to_owned(), line, column }
-    }
-    fn wrong(&self, span: Option<std::ops::Range<usize>>, sentence: impl Into<String>) -> Problem {
-        Problem { place: self.place(span), sentence: sentence.into() }
-    }
-
-    fn body(&self, body: &Body, depth: usize) -> Result<BTreeMap<String, Entry>, Problem> {
-        if depth > MAX_DEPTH {
-            return Err(self.wrong(body.span(), format!("blocks are nested more than {MAX_DEPTH} deep")));
-        }
-        let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-        for structure in body.iter() {
-            match structure {
-                Structure::Attribute(attribute) => {
-                    let key = attribute.key.as_str().to_owned();
-                    let node = self.expression(&attribute.value, depth + 1)?;
-                    let place = self.place(attribute.key.span());
-                    entries.insert(key, Entry { place, node });
-                }
-                Structure::Block(block) => {
-                    let place = self.place(block.ident.span());
-                    let mut node = Node::Block(self.body(&block.body, depth + 1)?);
-                    for label in block.labels.iter().rev() {
-                        let inner = Entry { place: place.clone(), node };
-                        node = Node::Block(BTreeMap::from([(label.as_str().to_owned(), inner)]));
-                    }
-                    join(&mut entries, block.ident.as_str(), Entry { place, node }, !block.labels.is_empty());
-                }
-            }
-        }
-        Ok(entries)
-    }
-
-    fn expression(&self, expression: &Expression, depth: usize) -> Result<Node, Problem> {
-        if depth > MAX_DEPTH {
-            return Err(self.wrong(expression.span(), format!("values are nested more than {MAX_DEPTH} deep")));
-        }
-        Ok(match expression {
-            Expression::Null(_) => Node::Null,
-            Expression::Bool(flag) => Node::Bool(*flag.value()),
-            Expression::Number(number) => Node::Number(number.value().as_f64().unwrap_or_default()),
-            Expression::String(text) => Node::Text(text.value().clone()),
-            // Agent configuration has no variables: ${…} and heredocs are text, as they were written.
-            Expression::StringTemplate(template) => Node::Text(unquote(&template.to_string())),
-            Expression::HeredocTemplate(heredoc) => Node::Text(heredoc.template.to_string()),
-            Expression::Array(items) => {
-                let mut list = Vec::new();
-                for item in items.iter() {
-                    list.push(Entry { place: self.place(item.span()), node: self.expression(item, depth + 1)? });
-                }
-                Node::List(list)
-            }
-            Expression::Object(fields) => {
-                let mut block = BTreeMap::new();
-                for (key, value) in fields.iter() {
-                    let name = match key {
-                        hcl_edit::expr::ObjectKey::Ident(ident) => ident.as_str().to_owned(),
-                        hcl_edit::expr::ObjectKey::Expression(key) => match self.expression(key, depth + 1)? {
-                            Node::Text(text) => text,
-                            Node::Number(number) => number.to_string(),
-                            other => {
-                                return Err(
-                                    self.wrong(key.span(), format!("a key must be a text, not {}", other.word()))
-                                );
-                            }
-                        },
-                    };
-                    let node = self.expression(value.expr(), depth + 1)?;
-                    block.insert(name, Entry { place: self.place(value.expr().span()), node });
-                }
-                Node::Block(block)
-            }
-            Expression::UnaryOp(operation) => match self.expression(&operation.expr, depth + 1)? {
-                Node::Number(number) => Node::Number(-number),
-                other => return Err(self.wrong(expression.span(), format!("{} has no negative", other.word()))),
-            },
-            Expression::Parenthesis(inner) => self.expression(inner.inner(), depth + 1)?,
-            _ => {
-                return Err(self.wrong(
-                    expression.span(),
-                    "plain values only are taken here: no variables, functions or conditions",
-                ));
-            }
-        })
-    }
-}
-
-/// Joins a block to its like: labelled ones by label, others as a list.
-fn join(entries: &mut BTreeMap<String, Entry>, key: &str, entry: Entry, labelled: bool) {
-    let Some(existing) = entries.get_mut(key) else {
-        entries.insert(key.to_owned(), entry);
-        return;
-    };
-    match (&mut existing.node, entry.node) {
-        (Node::Block(old), Node::Block(new)) if labelled => {
-            for (label, inner) in new {
-                join(old, &label, inner, false);
-            }
-        }
-        (Node::List(list), node) => list.push(Entry { place: entry.place, node }),
-        (_, node) => {
-            let first = existing.clone();
-            existing.node = Node::List(vec![first, Entry { place: entry.place, node }]);
-        }
-    }
-}
-
-fn unquote(text: &str) -> String {
-    let text = text.trim();
-    let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-    inner.replace("\\\"", "\"").replace("\\\\", "\\")
 }
 
 fn from_json(value: &Value, place: &Place) -> Entry {
