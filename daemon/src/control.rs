@@ -9,7 +9,6 @@ use nomadd_model::{AgentMember, AgentSelf, MetricsSummary, Time};
 use nomadd_raft::Raft;
 use nomadd_runtime::Runtime;
 use nomadd_server::Server;
-use serde_json::{Map, Value, json};
 
 use crate::measure::Measures;
 
@@ -108,78 +107,22 @@ impl AgentControl {
     fn runtime_stats(&self) -> BTreeMap<String, String> {
         let tasks: usize = self.runtime.tasks.running().values().sum();
         BTreeMap::from([
-            ("arch".to_owned(), std::env::consts::ARCH.to_owned()),
+            ("arch".to_owned(), std::env::consts::ARCH.replace("x86_64", "amd64").replace("aarch64", "arm64")),
             ("kernel.name".to_owned(), "linux".to_owned()),
             ("version".to_owned(), crate::VERSION.to_owned()),
             ("tasks".to_owned(), tasks.to_string()),
             ("cpu_count".to_owned(), std::thread::available_parallelism().map_or(1, usize::from).to_string()),
         ])
     }
-
-    /// The effective configuration in Nomad's names; secrets have no place in it.
-    fn effective(&self) -> Map<String, Value> {
-        let config = &self.config;
-        let (client, server) = (&config.client, &config.server);
-        let value = json!({
-            "Region": config.region,
-            "Datacenter": config.datacenter,
-            "NodeName": self.name,
-            "DataDir": config.data_dir,
-            "LogLevel": config.log.level,
-            "LogJson": config.log.json,
-            "LogFile": config.log.file,
-            "BindAddr": config.bind_addr,
-            "EnableDebug": config.enable_debug,
-            "DevMode": config.mode == nomadd_config::Mode::Development,
-            "Ports": { "HTTP": config.ports.http, "RPC": config.ports.rpc, "Serf": config.ports.serf },
-            "Addresses": { "HTTP": config.bind_addr, "RPC": config.bind_addr, "Serf": config.bind_addr },
-            "AdvertiseAddrs": { "HTTP": config.advertise_http, "RPC": config.advertise_rpc },
-            "LeaveOnInt": config.leave_on_interrupt,
-            "LeaveOnTerm": config.leave_on_terminate,
-            "Files": config.files,
-            "ConfigPaths": config.files,
-            "ACL": { "Enabled": false },
-            "TLSConfig": { "EnableHTTP": false, "EnableRPC": false },
-            "UI": { "Enabled": false },
-            "Limits": { "HTTPMaxConnsPerClient": config.http_max_conns_per_client },
-            "Telemetry": { "PrometheusMetrics": config.telemetry.prometheus_metrics },
-            "Version": { "Version": crate::NOMAD_VERSION, "Revision": "", "VersionPrerelease": "", "VersionMetadata": "", "Nomadd": crate::VERSION },
-            "Server": {
-                "Enabled": server.enabled,
-                "BootstrapExpect": server.bootstrap_expect,
-                "NumSchedulers": server.num_schedulers,
-                "HeartbeatGrace": server.heartbeat_grace,
-                "JobMaxPriority": server.job_max_priority,
-                "JobDefaultPriority": server.job_default_priority,
-                "JobTrackedVersions": server.job_tracked_versions,
-                "EvalGCThreshold": server.gc.evaluation.to_string(),
-                "JobGCThreshold": server.gc.job.to_string(),
-                "NodeGCThreshold": server.gc.node.to_string(),
-                "DeploymentGCThreshold": server.gc.deployment.to_string(),
-            },
-            "Client": {
-                "Enabled": client.enabled,
-                "NodeClass": client.node_class,
-                "NodePool": client.node_pool,
-                "Meta": client.meta,
-                "StateDir": client.state_dir,
-                "AllocDir": client.alloc_dir,
-                "NetworkInterface": client.network_interface,
-                "MinDynamicPort": client.min_dynamic_port,
-                "MaxDynamicPort": client.max_dynamic_port,
-                "GCInterval": client.gc.interval,
-                "GCMaxAllocs": client.gc.max_allocs,
-                "MaxKillTimeout": client.max_kill_timeout.to_string(),
-                "CgroupParent": client.cgroup_parent,
-            },
-        });
-        if let Value::Object(fields) = value { fields } else { Map::new() }
-    }
 }
 
 impl Control for AgentControl {
     fn describe(&self) -> AgentSelf {
-        AgentSelf { config: self.effective(), member: self.member(), stats: self.stats() }
+        AgentSelf {
+            config: crate::effective::configuration(&self.config, &self.name),
+            member: self.member(),
+            stats: self.stats(),
+        }
     }
     fn started_at(&self) -> Time {
         self.started

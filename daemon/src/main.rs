@@ -4,6 +4,7 @@ mod agent;
 mod cli;
 mod control;
 mod describe;
+mod effective;
 mod folders;
 mod interfaces;
 mod measure;

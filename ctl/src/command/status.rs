@@ -54,7 +54,7 @@ pub async fn run(args: Args, context: Context) -> Outcome {
 
 /// The one kind that matched; an exact id wins over beginnings.
 fn choose<'a>(found: &'a SearchResponse, id: &str) -> Result<&'a str, Failure> {
-    let of = |kind: &str| found.matches.get(kind).map(Vec::as_slice).unwrap_or_default();
+    let of = |kind: &str| found.matches.get(kind).and_then(Option::as_deref).unwrap_or_default();
     let matched: Vec<&(&str, &str)> = KINDS.iter().filter(|(kind, _)| !of(kind).is_empty()).collect();
     let exact: Vec<_> = matched.iter().filter(|(kind, _)| of(kind).iter().any(|name| name == id)).collect();
     match (matched.as_slice(), exact.as_slice()) {
@@ -85,9 +85,17 @@ mod tests {
     use super::*;
 
     fn found(matches: &[(&str, &[&str])]) -> SearchResponse {
-        let matches =
-            matches.iter().map(|(kind, ids)| ((*kind).to_owned(), ids.iter().map(|id| (*id).to_owned()).collect()));
+        let matches = matches
+            .iter()
+            .map(|(kind, ids)| ((*kind).to_owned(), Some(ids.iter().map(|id| (*id).to_owned()).collect())));
         SearchResponse { matches: matches.collect(), ..SearchResponse::default() }
+    }
+
+    #[test]
+    fn kinds_without_matches_are_null_in_the_answer() {
+        let answer = r#"{"Matches":{"allocs":["1774d041"],"jobs":null,"vars":null},"Truncations":{"jobs":false}}"#;
+        let found: SearchResponse = serde_json::from_str(answer).unwrap();
+        assert_eq!(choose(&found, "1774").unwrap(), "allocs");
     }
 
     #[test]

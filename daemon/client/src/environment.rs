@@ -169,7 +169,8 @@ fn builtin(source: &Source<'_>) -> BTreeMap<String, String> {
         set("NOMAD_MEMORY_LIMIT", &positive(own.memory.memory_mb));
         set("NOMAD_MEMORY_MAX_LIMIT", &positive(own.memory.memory_max_mb));
         set("NOMAD_CPU_LIMIT", &positive(own.cpu.cpu_shares));
-        set("NOMAD_CPU_CORES", &core_list(&own.cpu.reserved_cores));
+        // Present without cores too, as scripts under `set -u` expect.
+        variables.insert("NOMAD_CPU_CORES".to_owned(), core_list(&own.cpu.reserved_cores));
     }
     for (name, resources) in &allocation.allocated_resources.tasks {
         for network in &resources.networks {

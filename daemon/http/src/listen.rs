@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use nomadd_runtime::TaskKind;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore};
 use tower::Service as _;
 use tower_http::compression::Compression;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
@@ -28,6 +29,11 @@ use crate::route;
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// The longest head of a request, and how much of a body is read ahead, in bytes.
 const MAX_HEAD: usize = 64 << 10;
+
+/// How long a client that seems to have too many connections waits for the end of one to be noticed.
+const GRACE: Duration = Duration::from_millis(200);
+/// How many connections may wait for that at a time, of all clients.
+const MOST_WAITING: usize = 1024;
 
 /// The limits of the listener.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +78,7 @@ impl Listener {
 pub fn serve(app: App, listener: Listener, limits: Limits) {
     let tasks = app.runtime.tasks.clone();
     let always = Arc::new(headers(&app));
-    let clients = Clients { most: limits.connections_per_client, open: Arc::default() };
+    let clients = Clients::new(limits.connections_per_client);
     tasks.clone().spawn(TaskKind::HttpListener, async move {
         loop {
             let (socket, peer) = match listener.socket.accept().await {
@@ -84,16 +90,26 @@ pub fn serve(app: App, listener: Listener, limits: Limits) {
                     continue;
                 }
             };
-            let Some(open) = clients.open(peer.ip()) else {
-                refuse(socket);
-                continue;
+            let open = match clients.open(peer.ip()) {
+                Some(open) => Some(open),
+                None if clients.waiting.available_permits() > 0 => None,
+                None => {
+                    refuse(socket);
+                    continue;
+                }
             };
-            let (app, always) = (app.clone(), Arc::clone(&always));
+            let (app, always, clients) = (app.clone(), Arc::clone(&always), clients.clone());
             // Answers are written whole: waiting for more to send would only delay them.
             let _unsupported = socket.set_nodelay(true);
             tasks.spawn(TaskKind::HttpConnection, async move {
-                connection(socket, app, always).await;
-                drop(open);
+                let open = match open {
+                    Some(open) => Some(open),
+                    None => clients.open_soon(peer.ip()).await,
+                };
+                match open {
+                    Some(_open) => connection(socket, app, always).await,
+                    None => refuse(socket),
+                }
             });
         }
     });
@@ -190,10 +206,33 @@ fn refuse(socket: TcpStream) {
 struct Clients {
     most: usize,
     open: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+    /// Told whenever a connection is over.
+    over: Arc<Notify>,
+    /// How many more may wait for that.
+    waiting: Arc<Semaphore>,
 }
 struct Open(IpAddr, Clients);
 
 impl Clients {
+    fn new(most: usize) -> Self {
+        Self { most, open: Arc::default(), over: Arc::default(), waiting: Arc::new(Semaphore::new(MOST_WAITING)) }
+    }
+    /// The same for an address that seems to have too many: connections that it has closed just now still count until
+    /// their tasks have seen it.
+    async fn open_soon(&self, peer: IpAddr) -> Option<Open> {
+        let _one_of_few = self.waiting.try_acquire().ok()?;
+        let until = tokio::time::Instant::now() + GRACE;
+        loop {
+            let over = self.over.notified();
+            tokio::pin!(over);
+            // From here on no end is missed, also one before the next line.
+            over.as_mut().enable();
+            if let Some(open) = self.open(peer) {
+                return Some(open);
+            }
+            tokio::time::timeout_at(until, over).await.ok()?;
+        }
+    }
     fn open(&self, peer: IpAddr) -> Option<Open> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(peer).or_default();
@@ -213,6 +252,8 @@ impl Drop for Open {
                 open.remove(&self.0);
             }
         }
+        drop(open);
+        self.1.over.notify_waiters();
     }
 }
 

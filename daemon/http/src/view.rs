@@ -28,6 +28,7 @@ pub fn job_stub(state: &State, job: &Job, with_meta: bool) -> JobListStub {
         job_summary: summary,
         meta: if with_meta { job.meta.clone() } else { Default::default() },
         modify_index: job.modify_index,
+        multiregion: job.multiregion.clone(),
         name: job.name.clone(),
         namespace: job.namespace.clone(),
         node_pool: job.node_pool.clone(),
@@ -109,6 +110,8 @@ pub fn allocation(state: &State, allocation: &Allocation) -> Result<Value, Failu
         fields.insert("Resources".into(), serde_json::to_value(total).map_err(Failure::internal)?);
         fields.insert("SharedResources".into(), serde_json::to_value(shared_resources).map_err(Failure::internal)?);
         fields.insert("TaskResources".into(), Value::Object(tasks));
+        // No identity is signed for a task yet, so no key signed it.
+        fields.insert("SigningKeyID".into(), Value::from(""));
     }
     Ok(value)
 }
@@ -132,6 +135,7 @@ pub fn node_stub(node: &Node, with_resources: bool, with_os: bool) -> NodeListSt
         datacenter: node.datacenter.clone(),
         drain: node.drain,
         drivers: node.drivers.clone(),
+        host_volumes: node.host_volumes.clone(),
         id: node.id,
         last_drain: node.last_drain.clone(),
         modify_index: node.modify_index,

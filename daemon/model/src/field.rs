@@ -69,6 +69,26 @@ pub fn read<'de, A: MapAccess<'de>, T: Deserialize<'de> + Default>(map: &mut A, 
     }
 }
 
+/// A field that clients expect and that never holds anything: "" on the way out, and no byte of memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoText;
+
+impl Serialize for NoText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("")
+    }
+}
+impl<'de> Deserialize<'de> for NoText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
+}
+impl Field for NoText {
+    fn is_zero(&self) -> bool {
+        true
+    }
+}
+
 /// A word that is not one of the known ones.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("unknown value {word:?}; one of {} is expected", known.join(", "))]

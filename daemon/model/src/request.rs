@@ -307,7 +307,8 @@ noun! {
 
     /// What was found.
     pub struct SearchResponse {
-        pub matches: BTreeMap<String, Vec<String>> = "Matches" [empty],
+        /// The ids of each kind; none is Go's `null`.
+        pub matches: BTreeMap<String, Option<Vec<String>>> = "Matches" [empty],
         pub truncations: BTreeMap<String, bool> = "Truncations" [empty],
     }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::allocation::{DesiredTransition, RescheduleTracker};
 use crate::deployment::AllocDeploymentStatus;
-use crate::node::{DrainMetadata, DriverInfo, NodeReservedResources, NodeResources};
+use crate::node::{DrainMetadata, DriverInfo, HostVolumeInfo, NodeReservedResources, NodeResources};
 use crate::noun;
 use crate::resources::AllocatedResources;
 use crate::small_map::SmallMap;
+use crate::spec::Multiregion;
 use crate::summary::JobSummary;
 use crate::task_state::TaskState;
 use crate::value::{AllocationId, EvaluationId, NodeId, Text};
@@ -55,6 +56,7 @@ noun! {
         pub job_summary: Option<JobSummary> = "JobSummary",
         pub meta: BTreeMap<String, String> = "Meta" [omit],
         pub modify_index: u64 = "ModifyIndex",
+        pub multiregion: Option<Multiregion> = "Multiregion",
         pub name: Text = "Name",
         pub namespace: Text = "Namespace" [omit],
         pub node_pool: Text = "NodePool",
@@ -78,6 +80,7 @@ noun! {
         pub datacenter: Text = "Datacenter",
         pub drain: bool = "Drain",
         pub drivers: BTreeMap<String, DriverInfo> = "Drivers",
+        pub host_volumes: BTreeMap<String, HostVolumeInfo> = "HostVolumes",
         pub id: NodeId = "ID",
         pub last_drain: Option<DrainMetadata> = "LastDrain",
         pub modify_index: u64 = "ModifyIndex",

@@ -6,7 +6,7 @@
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::field::Field;
+use crate::field::{Field, NoText};
 use crate::noun;
 use crate::small_map::SmallMap;
 use crate::value::{Duration, Text, Time};
@@ -19,6 +19,8 @@ noun! {
         pub failed: bool = "Failed",
         pub finished_at: Time = "FinishedAt",
         pub last_restart: Time = "LastRestart",
+        /// Nomad Enterprise's pauses of tasks: there are none, and clients expect the name.
+        pub paused: NoText = "Paused",
         pub restarts: u64 = "Restarts",
         pub started_at: Time = "StartedAt",
         pub state: TaskStatus = "State",

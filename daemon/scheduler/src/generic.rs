@@ -93,6 +93,12 @@ pub(crate) fn process(state: &State, fleet: &mut Fleet, report: &mut Report<'_>,
                 .place(result);
         }
     }
+    // Every evaluation names the job's newest deployment, so that who follows the one can follow the other.
+    if let Some((found, job)) = latest.zip(job.as_deref())
+        && found.job_create_index == job.create_index
+    {
+        report.deployment_id = found.id;
+    }
     if let Some(made) = deployment.take() {
         report.deployment_id = made.id;
         if current.is_none_or(|found| *found != made) {

@@ -72,6 +72,12 @@ pub(crate) fn process(state: &State, fleet: &mut Fleet, report: &mut Report<'_>,
             report.plan.deployment_updates.push(deployment::success(found.id));
         }
     }
+    // As of service jobs: every evaluation names the newest deployment.
+    if let Some((found, job)) = latest.zip(job.as_deref())
+        && found.job_create_index == job.create_index
+    {
+        report.deployment_id = found.id;
+    }
     if let Some(mut made) = made {
         // No node can run any of it: then it is done, and nobody would look again to say so.
         if current.is_none() && made.task_groups.values().all(|state| state.desired_total == 0) {

@@ -96,7 +96,9 @@ fn explain_group(state: &State, fleet: &Fleet, job: &Job, group: &TaskGroup) -> 
         false => usize::try_from(group.count).unwrap_or(0),
     };
     let missing = wanted.saturating_sub(counted);
-    if missing > 0 || wanted == 0 && job.kind.is_system() && counted == 0 {
+    // Failed ones hold their places: their own story, below, says whether and when they are tried again.
+    let failed = allocations.iter().filter(|one| holds_as_failed(one)).count().min(missing);
+    if missing > failed || wanted == 0 && job.kind.is_system() && counted == 0 {
         explain_missing(state, fleet, job, &ask, &mut explanation);
     }
     for allocation in &allocations {
@@ -121,9 +123,21 @@ fn explain_group(state: &State, fleet: &Fleet, job: &Job, group: &TaskGroup) -> 
         0 if explanation.reasons.is_empty() => return None,
         0 if job.kind.is_batch() => format!("{ended} of {wanted} are complete, {running} are running"),
         0 => format!("{running} of {wanted} are running"),
+        _ if failed == missing => format!("{failed} of {wanted} have failed, {running} are running"),
+        _ if failed > 0 => {
+            let unplaced = missing - failed;
+            format!("{failed} of {wanted} have failed, {unplaced} are not placed, {running} are running")
+        }
         _ => format!("{missing} of {wanted} are not placed, {running} are running"),
     };
     Some(explanation)
+}
+
+/// Whether an allocation failed and nothing has taken its place.
+fn holds_as_failed(allocation: &Allocation) -> bool {
+    allocation.client_status == ClientStatus::Failed
+        && allocation.next_allocation.is_none()
+        && !allocation.desired_status.is_terminal()
 }
 
 fn explain_deployment(found: &nomadd_model::Deployment, group: &TaskGroup, explanation: &mut Explanation) {

@@ -326,3 +326,15 @@ fn a_removed_group_is_stopped_and_a_new_one_placed() {
     assert_eq!((desired["g"].stop, desired["h"].place), (2, 1));
     assert_eq!(world.names("web"), ["web.h[0]"]);
 }
+
+#[test]
+fn every_evaluation_of_a_service_job_names_its_newest_deployment() {
+    let mut world = World::new();
+    world.add_nodes(1, |_, _| {});
+    let deployment = world.run(job("web", 1)).plan.unwrap().deployment.unwrap();
+    world.healthy(world.live("web")[0].id, true);
+    world.evaluate("web");
+    assert_eq!(world.evaluate("web").evaluation.deployment_id, deployment.id, "nothing changes");
+    world.stop("web");
+    assert_eq!(world.evaluate("web").evaluation.deployment_id, deployment.id, "the job is stopped");
+}

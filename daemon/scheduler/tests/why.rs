@@ -89,6 +89,8 @@ fn a_failed_allocation_and_a_stopped_job_are_explained() {
     let text = explain(&world, "sum");
     assert!(text.contains(&format!("- allocation {} failed", id.short())), "{text}");
     assert!(text.contains("- its reschedule policy allows no further try"), "{text}");
+    assert!(text.starts_with("g: 1 of 1 have failed, 0 are running\n"), "{text}");
+    assert!(!text.contains("have room now") && !text.contains("job eval"), "it does not lack a place: {text}");
     assert!(text.contains(&format!("> look at its logs: `nomadctl alloc logs {}`", id.short())), "{text}");
     world.stop("sum");
     assert_eq!(

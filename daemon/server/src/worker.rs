@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use nomadd_model::{DeploymentStatus, Evaluation, Plan, PlanResult};
+use nomadd_model::{AllocationMetric, DeploymentStatus, Duration, Evaluation, Plan, PlanResult};
 use nomadd_scheduler::{Context, Outcome, Scheduler};
 use nomadd_state::{Command, EvaluationUpsert, Response, State};
 use tokio::sync::{RwLockReadGuard, RwLockWriteGuard, oneshot};
@@ -177,11 +177,31 @@ async fn schedule(server: &Server, scheduler: &mut Scheduler, evaluation: &Arc<E
         let outcome = taken.process(&state, &evaluation_of_run, &context);
         (outcome, taken)
     });
-    let (outcome, taken) = computed.await.map_err(|unfinished| EndpointError::refused(unfinished.to_string()))?;
+    let (mut outcome, taken) = computed.await.map_err(|unfinished| EndpointError::refused(unfinished.to_string()))?;
     *scheduler = taken;
-    let took = begun.elapsed().as_secs_f64() * 1e3;
-    metrics::histogram!(format!("nomad.nomad.worker.invoke_scheduler.{}", evaluation.kind)).record(took);
+    let took = begun.elapsed();
+    tell_time(&mut outcome, took);
+    let millis = took.as_secs_f64() * 1e3;
+    metrics::histogram!(format!("nomad.nomad.worker.invoke_scheduler.{}", evaluation.kind)).record(millis);
     Ok(outcome)
+}
+
+/// Says in every metric how long one allocation took: the run's time, shared among those it looked for. The scheduler
+/// has no clock.
+fn tell_time(outcome: &mut Outcome, took: std::time::Duration) {
+    let failed = outcome.evaluation.failed_tg_allocs.len();
+    let batches = outcome.plan.as_ref().map_or(&[][..], |plan| &plan.placements);
+    let count = failed + batches.iter().map(|batch| batch.placements.len()).sum::<usize>();
+    let each = took / u32::try_from(count.max(1)).unwrap_or(u32::MAX);
+    let each = Duration(i64::try_from(each.as_nanos()).unwrap_or(i64::MAX));
+    let tell = |metric: &mut Arc<AllocationMetric>| Arc::make_mut(metric).allocation_time = each;
+    for batch in outcome.plan.iter_mut().flat_map(|plan| &mut plan.placements) {
+        batch.metrics.iter_mut().for_each(tell);
+        batch.placements.iter_mut().filter_map(|placement| placement.metrics.as_mut()).for_each(tell);
+    }
+    for evaluation in std::iter::once(&mut outcome.evaluation).chain(&mut outcome.created) {
+        evaluation.failed_tg_allocs.values_mut().for_each(tell);
+    }
 }
 
 /// Has a plan written. The worker's time stands still meanwhile.
@@ -194,4 +214,36 @@ async fn submit(server: &Server, delivery: &Delivery, submission: Submission) ->
     metrics::histogram!("nomad.nomad.plan.submit").record(begun.elapsed().as_secs_f64() * 1e3);
     queue.resume(id, delivery.token).map_err(stale)?;
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use nomadd_model::{Placement, PlacementBatch};
+
+    use super::*;
+
+    #[test]
+    fn every_metric_says_how_long_one_allocation_took() {
+        let metrics = || Some(Arc::new(AllocationMetric::default()));
+        let batch = PlacementBatch {
+            metrics: metrics(),
+            placements: vec![Placement { metrics: metrics(), ..Placement::default() }, Placement::default()],
+            ..PlacementBatch::default()
+        };
+        let mut outcome = Outcome {
+            plan: Some(Plan { placements: vec![batch], ..Plan::default() }),
+            evaluation: Evaluation::default(),
+            created: vec![Evaluation::default()],
+            annotations: None,
+        };
+        let shared = Arc::new(AllocationMetric::default());
+        outcome.evaluation.failed_tg_allocs.insert("g".into(), Arc::clone(&shared));
+        outcome.created[0].failed_tg_allocs.insert("g".into(), shared);
+        tell_time(&mut outcome, std::time::Duration::from_nanos(300));
+        let batch = &outcome.plan.as_ref().unwrap().placements[0];
+        assert_eq!(batch.metrics.as_ref().unwrap().allocation_time, Duration(100));
+        assert_eq!(batch.placements[0].metrics.as_ref().unwrap().allocation_time, Duration(100));
+        assert_eq!(outcome.evaluation.failed_tg_allocs["g"].allocation_time, Duration(100));
+        assert_eq!(outcome.created[0].failed_tg_allocs["g"].allocation_time, Duration(100));
+    }
 }

@@ -25,4 +25,5 @@ pub use exec::{ExecError, ExecRequest, ExecSession, TerminalSize};
 pub use process::{AdoptError, Adopted, ExitStatus, Handle, LossReason, Process, SignalError, Supervisor};
 pub use spec::{CgroupOverride, Limits, LogSpec, ProcessSpec, Rlimit, TaskHandleId};
 pub use start::StartError;
+pub use sys::landlock_version;
 pub use usage::{StatsError, Usage};

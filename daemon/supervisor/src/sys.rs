@@ -239,3 +239,13 @@ pub fn groups_of(name: &OsStr, gid: u32) -> io::Result<Vec<u32>> {
         groups.resize(count, 0);
     }
 }
+
+/// The version of the kernel's Landlock interface; `None` where the kernel has none or it is switched off.
+pub fn landlock_version() -> Option<u32> {
+    /// Asks for the version instead of making a ruleset.
+    const VERSION: libc::c_ulong = 1;
+    // SAFETY: with this flag the kernel reads no attribute and makes no descriptor.
+    let version =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0_usize, VERSION) };
+    u32::try_from(version).ok().filter(|version| *version > 0)
+}

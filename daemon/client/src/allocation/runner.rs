@@ -15,7 +15,7 @@ use crate::allocation::machine::{
     AllocationInput, AllocationMachine, GroupRules, Judge, StoredProgress, TaskAction, rules_of,
 };
 use crate::allocation::shared::{Message, Occasion, Reply, RequestError, Restart, Running, Shared, group_of};
-use crate::allocation::task::{Action, Exit, Input, KillWish, Phase, StoredTask};
+use crate::allocation::task::{Action, Exit, Input, KillWish, Phase, StoredTask, TaskMachine};
 use crate::context::Context;
 use crate::directory::AllocationDirectory;
 use crate::updates::Urgency;
@@ -299,9 +299,7 @@ impl Runner {
         let refused = match &which {
             Restart::Task(task) if !tasks.contains_key(task) => Some(RequestError::UnknownTask(task.to_string())),
             _ if self.machine.is_ending() => Some(RequestError::ShouldNotRun),
-            Restart::Task(task) if tasks.get(task).is_none_or(|task| task.phase() != Phase::Running) => {
-                Some(RequestError::NotRunning)
-            }
+            Restart::Task(task) if tasks.get(task).is_none_or(|task| !is_up(task)) => Some(RequestError::NotRunning),
             _ => None,
         };
         if refused.is_none() {
@@ -326,7 +324,10 @@ impl Runner {
             return;
         }
         if running.is_empty() {
-            drop(reply.send(Err(RequestError::NotRunning)));
+            let names = self.machine.tasks().keys().filter(|name| wanted(name));
+            let told = RequestError::NotRunning.to_string();
+            let errors = names.map(|name| (name.to_string(), told.clone())).collect();
+            drop(reply.send(Err(RequestError::Tasks(errors))));
             return;
         }
         let signal = if signal.is_empty() { "SIGKILL" } else { signal };
@@ -567,4 +568,13 @@ fn exit(status: ExitStatus) -> Exit {
         (log_bytes_lost > 0).then(|| format!("{log_bytes_lost} bytes of output could not be written to the logs"));
     let message = error.into_iter().chain(lost).collect::<Vec<_>>().join("; ");
     Exit { code: exit_code, signal, out_of_memory: oom_killed, message, at: finished_at }
+}
+
+/// Whether a task runs, or is just being restarted: a restart that is asked for then has its wish already.
+fn is_up(task: &TaskMachine) -> bool {
+    match task.phase() {
+        Phase::Running | Phase::ShuttingDown | Phase::Stopping => true,
+        Phase::Starting => task.state().restarts > 0,
+        Phase::Waiting | Phase::Delaying | Phase::Dead => false,
+    }
 }

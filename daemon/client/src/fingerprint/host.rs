@@ -14,6 +14,9 @@ pub fn fingerprint(node: &mut Node, config: &ClientConfig) {
     super::set(node, "kernel.name", text(system.sysname()).to_lowercase());
     super::set(node, "kernel.version", text(system.release()));
     super::set(node, "kernel.arch", text(system.machine()));
+    if let Some(version) = nomadd_supervisor::landlock_version() {
+        super::set(node, "kernel.landlock", format!("v{version}"));
+    }
     let release = super::read("/etc/os-release");
     let field = |key: &str| {
         let mut lines = release.lines();

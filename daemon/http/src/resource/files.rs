@@ -43,6 +43,9 @@ pub fn of(app: &App, call: &Call, id: &str) -> Result<AllocationFiles, Failure> 
 pub fn path(call: &Call) -> Result<&str, Failure> {
     match call.text("path") {
         "" => Err(Failure::bad_request("must provide a file path")),
+        path if path.contains('\0') => {
+            Err(Failure::bad_request(format!("no file has a null character in its path: {path:?}")))
+        }
         path => Ok(path),
     }
 }
@@ -50,7 +53,7 @@ pub fn path(call: &Call) -> Result<&str, Failure> {
 /// `GET /v1/client/fs/ls/ID`.
 pub async fn list(app: &App, call: Call, id: &str) -> Answered {
     let files = of(app, &call, id)?;
-    let path = if call.text("path").is_empty() { "/" } else { call.text("path") };
+    let path = if call.text("path").is_empty() { "/" } else { path(&call)? };
     answer::json(&call, &files.list(path).await?)
 }
 

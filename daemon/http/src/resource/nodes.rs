@@ -68,14 +68,8 @@ pub async fn allocations(app: &App, call: Call, id: &str) -> Answered {
         Ok((if index == 0 { state.table_index(Table::Allocations) } else { index }, page))
     })
     .await?;
-    answer::read(&call, &meta, &page_or_null(allocations))
+    answer::read(&call, &meta, &allocations)
 }
-
-/// Go answers `null` for a list that was never made.
-fn page_or_null<T>(page: Vec<T>) -> Option<Vec<T>> {
-    Some(page).filter(|page| !page.is_empty())
-}
-
 /// `PUT /v1/node/ID/evaluate`.
 pub async fn evaluate(app: &App, call: Call, id: &str) -> Answered {
     call.must_put()?;

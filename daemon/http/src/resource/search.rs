@@ -6,7 +6,6 @@ use nomadd_server::{search, status};
 use crate::answer::{self, Answered, Meta};
 use crate::app::App;
 use crate::call::Call;
-use crate::failure::Failure;
 
 /// `PUT /v1/search`.
 pub async fn prefix(app: &App, mut call: Call) -> Answered {
@@ -14,15 +13,7 @@ pub async fn prefix(app: &App, mut call: Call) -> Answered {
     app.caller(&call)?.resolve()?;
     let request: SearchRequest = call.json().await?;
     let state = app.server()?.state();
-    let found = search::prefix(&state, &call.namespace(), &request)?;
-    let mut value = serde_json::to_value(found).map_err(Failure::internal)?;
-    // Go's form of a list that nothing was put into.
-    if let Some(matches) = value["Matches"].as_object_mut() {
-        for ids in matches.values_mut().filter(|ids| ids.as_array().is_some_and(Vec::is_empty)) {
-            *ids = serde_json::Value::Null;
-        }
-    }
-    finish(app, &call, state.index(), value)
+    finish(app, &call, state.index(), search::prefix(&state, &call.namespace(), &request)?)
 }
 
 /// `PUT /v1/search/fuzzy`.
