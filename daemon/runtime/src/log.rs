@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use nomadd_model::words;
+use nomadd_model::{Time, words};
 use tokio::sync::broadcast;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::Interest;
@@ -153,13 +153,13 @@ impl<S: Subscriber> Layer<S> for Lines {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let module = target.strip_prefix("nomadd_").unwrap_or(target).replace("::", ".");
-        let time = self.clock.now().to_rfc3339();
-        let mut text = format!("{time} {:<7} {module}: {}", format!("[{level}]"), fields.message);
+        let now = self.clock.now();
+        let mut text = format!("{} {:<7} {module}: {}", stamp(now, 3), format!("[{level}]"), fields.message);
         let mut json = serde_json::Map::new();
         json.insert("@level".into(), level.as_str().to_ascii_lowercase().into());
         json.insert("@message".into(), fields.message.into());
         json.insert("@module".into(), module.into());
-        json.insert("@timestamp".into(), time.into());
+        json.insert("@timestamp".into(), stamp(now, 6).into());
         for (index, (name, value)) in fields.rest.into_iter().enumerate() {
             let quoted = value.is_empty() || value.contains([' ', '"', '\n', '=']);
             let colon = if index == 0 { ":" } else { "" };
@@ -183,6 +183,14 @@ impl<S: Subscriber> Layer<S> for Lines {
         }
         let _nobody_listens = self.log.lines.send(line);
     }
+}
+
+/// A time of one width, so that the lines of a log stand in columns: digits after the second are as many as are asked for.
+fn stamp(time: Time, digits: usize) -> String {
+    let nanos = time.0.rem_euclid(1_000_000_000);
+    let whole = Time(time.0 - nanos).to_rfc3339();
+    let fraction = format!("{nanos:09}");
+    format!("{}.{}Z", whole.trim_end_matches('Z'), &fraction[..digits.min(9)])
 }
 
 #[derive(Default)]
@@ -210,5 +218,18 @@ impl Visit for Fields {
     }
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         self.put(field, format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_lines_are_of_one_width() {
+        let noon = Time(1_795_262_400_000_000_000);
+        assert_eq!(stamp(noon, 3), "2026-11-21T12:00:00.000Z");
+        assert_eq!(stamp(Time(noon.0 + 7_000_999), 3), "2026-11-21T12:00:00.007Z");
+        assert_eq!(stamp(Time(noon.0 + 120_456_789), 6), "2026-11-21T12:00:00.120456Z");
     }
 }
