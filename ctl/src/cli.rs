@@ -99,6 +99,10 @@ fn doubled(arguments: Vec<String>) -> Vec<String> {
     let mut plain = false;
     let words = arguments.into_iter().enumerate().map(|(at, word)| {
         plain |= word == "--" || at >= command;
+        // As in Nomad, the only argument: elsewhere -v may be a command's own.
+        if at == 1 && word == "-v" {
+            return "--version".to_owned();
+        }
         match word.strip_prefix('-') {
             Some(rest) if !plain && is_long(rest) => format!("--{rest}"),
             // `-t=…` and `-n=5`: clap takes short flags with `=`, too.
@@ -171,6 +175,13 @@ mod tests {
         let got = doubled(words.iter().map(|word| (*word).to_owned()).collect());
         assert_eq!(got[4], "--task");
         assert_eq!(got[7..], ["ls", "-la", "-tail"]);
+    }
+
+    #[test]
+    fn a_lone_v_asks_for_the_version() {
+        let got = |words: &[&str]| doubled(words.iter().map(|word| (*word).to_owned()).collect());
+        assert_eq!(got(&["nomadctl", "-v"])[1], "--version");
+        assert_eq!(got(&["nomadctl", "node", "-v"])[2], "-v");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::choose::{self, Chosen};
 use super::stream::{self, Part, Shown, To};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, chain};
+use crate::output::Output;
 use crate::table::Table;
 use crate::text::{self, Length};
 
@@ -43,6 +44,8 @@ pub struct Args {
     /// Show whole ids
     #[arg(long)]
     verbose: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Shows it.
@@ -61,13 +64,12 @@ pub async fn run(args: Args, context: Context) -> Outcome {
     };
     let file: AllocFileInfo = ask(&chosen, "stat", path).await?;
     if args.stat {
-        println!("{}", stat(&file, args.machine));
-        return Ok(0);
+        return print(&args.output, &file, || stat(&file, args.machine));
     }
     if file.is_dir {
         let files: Option<Vec<AllocFileInfo>> = ask(&chosen, "ls", path).await?;
-        println!("{}", list(&files.unwrap_or_default(), args.machine));
-        return Ok(0);
+        let files = files.unwrap_or_default();
+        return print(&args.output, &files, || list(&files, args.machine));
     }
     if part == Part::Whole && !args.follow {
         return cat(&chosen, path).await;
@@ -80,6 +82,17 @@ pub async fn run(args: Args, context: Context) -> Outcome {
         }
         _ = tokio::signal::ctrl_c() => Ok(0),
     }
+}
+
+/// Prints an answer as it is wanted, or the text for people.
+fn print<T: serde::Serialize>(output: &Output, answer: &T, text: impl FnOnce() -> String) -> Outcome {
+    let value =
+        serde_json::to_value(answer).map_err(|error| Failure::new(format!("Error formatting the data: {error}")))?;
+    match output.render(&value)? {
+        Some(shown) => print!("{shown}"),
+        None => println!("{}", text()),
+    }
+    Ok(0)
 }
 
 async fn ask<T: serde::de::DeserializeOwned>(chosen: &Chosen, what: &str, path: &str) -> Result<T, Failure> {

@@ -9,7 +9,7 @@ use crate::command::arguments;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, program};
 use crate::jobfile::{self, JobFile};
-use crate::output::Output;
+use crate::output::{Format, Output};
 use crate::show::{diff, placement};
 use crate::table::Table;
 use crate::text;
@@ -36,6 +36,9 @@ pub struct Args {
     /// Format the plan with a Go-like template
     #[arg(short = 't', value_name = "TEMPLATE")]
     template: Option<String>,
+    /// Print the plan as json, yaml, table or name
+    #[arg(short = 'o', long = "output-format", value_name = "FORMAT")]
+    format: Option<Format>,
 }
 
 /// The exit code of a plan that could not be made.
@@ -63,7 +66,7 @@ async fn plan(args: Args, context: Context) -> Outcome {
     let answer = context.client.call::<Value>(request).await.map_err(|error| failed(&error))?.value;
     let response: JobPlanResponse =
         serde_json::from_value(answer.clone()).map_err(|error| failed(&nomadd_api::ApiError::Decode(error)))?;
-    let output = Output { json: args.json_output, template: args.template.clone(), format: None };
+    let output = Output { json: args.json_output, template: args.template.clone(), format: args.format };
     if let Some(shown) = output.render(&answer)? {
         print!("{shown}");
         return Ok(code(&response));

@@ -64,7 +64,7 @@ pub async fn run(args: Args, context: Context) -> Outcome {
     if args.verbose {
         eprintln!("< {:?} {}", response.version(), response.status());
         for (name, value) in response.headers() {
-            eprintln!("< {name}: {}", String::from_utf8_lossy(value.as_bytes()));
+            eprintln!("< {}: {}", canonical(name.as_str()), String::from_utf8_lossy(value.as_bytes()));
         }
     }
     let mut answer = response.into_body();
@@ -112,4 +112,23 @@ fn curl(method: &str, path: &str, args: &Args, context: &Context) -> String {
     }
     words.push(quoted(&url));
     words.join(" ")
+}
+
+/// A header's name as it is sent: each word with a capital.
+fn canonical(name: &str) -> String {
+    let word = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
+    };
+    name.split('-').map(word).collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_shown_as_they_are_sent() {
+        assert_eq!(canonical("x-nomad-index"), "X-Nomad-Index");
+    }
 }
