@@ -3,6 +3,7 @@
 #   make run    build, start an agent and run an example job
 #   make test   install what the tests need, build, and run every test
 #   make bench  measure, print the table and write target/bench.json
+#   make completions man   write shell completions and manual pages (build does, too)
 #   make lint   format, clippy, licences and duplicate versions
 
 SHELL := /bin/bash
@@ -13,12 +14,18 @@ PROFILE := --release
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help build run test bench lint fmt deps
+.PHONY: help build completions man run test bench lint fmt deps
 
 help:
 	@sed -n 's/^#   //p' Makefile
 
-build:
+build: completions man
+
+completions man: binaries
+	@packaging/make-docs $@ "$(TARGET)/release"
+
+.PHONY: binaries
+binaries:
 	$(CARGO) build $(PROFILE) --locked --workspace --bins
 
 run: build

@@ -1,8 +1,10 @@
 //! An agent of the real binary, on free ports of loopback, in folders of its own.
 
+use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use nomadd_api::{Client, Request};
 use serde_json::Value;
@@ -37,9 +39,28 @@ pub fn binary(name: &str) -> PathBuf {
     panic!("{name} is not built; run: cargo build --release --workspace --bins");
 }
 
-/// A port that was free a moment ago.
+/// Ports of tests: below those that the kernel gives to connections and those that jobs get, so that nobody takes one
+/// between the look and the use.
+const PORTS: std::ops::Range<u16> = 10_000..19_000;
+
+/// A free port of loopback. It stays this process's until its end, through restarts of the agent too: a locked file tells
+/// the other test processes.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+    static HELD: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    let folder = std::env::temp_dir().join("nomadd-test-ports");
+    std::fs::create_dir_all(&folder).expect("a folder for the locks of ports");
+    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    // Test processes begin at different places, so that they seldom try the same ports.
+    let begin = (std::process::id() as usize * 37 + held.len()) % PORTS.len();
+    for port in PORTS.skip(begin).chain(PORTS) {
+        let lock = File::options().create(true).truncate(false).write(true).open(folder.join(port.to_string()));
+        let Ok(lock) = lock else { continue };
+        if lock.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            held.push(lock);
+            return port;
+        }
+    }
+    panic!("no port of {PORTS:?} is free");
 }
 
 impl Agent {
@@ -83,7 +104,7 @@ impl Agent {
 
     /// Starts the process (again), and waits for nothing.
     pub fn spawn(&mut self) {
-        let log = std::fs::File::options().create(true).append(true).open(self.log_path()).expect("the log opens");
+        let log = File::options().create(true).append(true).open(self.log_path()).expect("the log opens");
         let child = Command::new(binary("nomadd"))
             .args(&self.arguments)
             .stdin(Stdio::null())
@@ -97,7 +118,9 @@ impl Agent {
     /// Starts the process (again) and waits for its API.
     pub async fn restart(&mut self) {
         self.spawn();
+        let pid = self.pid();
         until("the API answers", || async {
+            assert!(crate::process::runs(pid), "the agent ended; log: {}", self.log());
             let asked = self.api().call::<Value>(Request::get("/v1/agent/self")).await;
             asked.map_err(|error| format!("{error}; log: {}", self.log()))
         })

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail their test")]
 
 mod scenario {
+    pub mod bad_input;
     pub mod batch;
+    pub mod details;
     pub mod failing;
     pub mod first_session;
     pub mod jobs;
