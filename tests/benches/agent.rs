@@ -12,6 +12,7 @@ mod agent {
     pub mod size;
     pub mod start;
     pub mod tasks;
+    pub mod watch;
 }
 
 use std::pin::Pin;
@@ -22,7 +23,7 @@ type Measurement = (&'static str, fn() -> Measured);
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let all: [Measurement; 9] = [
+    let all: [Measurement; 11] = [
         ("start", || Box::pin(agent::start::ready())),
         ("idle", || Box::pin(agent::size::idle())),
         ("helpers", || Box::pin(agent::size::helpers())),
@@ -31,6 +32,8 @@ fn main() {
         ("restart", || Box::pin(agent::start::after_kill())),
         ("read", || Box::pin(agent::load::reads())),
         ("register", || Box::pin(agent::load::registrations())),
+        ("watch", || Box::pin(agent::watch::distinct())),
+        ("list", || Box::pin(agent::watch::one_list())),
         ("status", || Box::pin(agent::start::command())),
     ];
     let reactor = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");

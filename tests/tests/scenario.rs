@@ -6,14 +6,17 @@ mod scenario {
     pub mod bad_input;
     pub mod batch;
     pub mod details;
+    pub mod events;
     pub mod failing;
     pub mod first_session;
     pub mod jobs;
+    pub mod nodes;
     pub mod old_files;
     pub mod placement;
     pub mod readoption;
     pub mod refused;
     pub mod secrets;
     pub mod snapshot;
+    pub mod spaces;
     pub mod update;
 }

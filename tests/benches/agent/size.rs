@@ -92,7 +92,7 @@ fn status(pid: u32, file: &str, key: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok())
 }
 /// Resident memory in MB.
-fn resident(pid: u32) -> f64 {
+pub fn resident(pid: u32) -> f64 {
     status(pid, "status", "VmRSS:").unwrap_or(f64::NAN) * 1024.0 / 1e6
 }
 /// Memory with shared pages counted by their share, in MB.
@@ -106,7 +106,7 @@ fn name(pid: u32) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
 }
 /// CPU time of all threads that live, in nanoseconds.
-fn cpu_nanoseconds(pid: u32) -> u64 {
+pub fn cpu_nanoseconds(pid: u32) -> u64 {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the agent runs").flatten();
     let of = |path: std::path::PathBuf| {
         std::fs::read_to_string(path.join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok()

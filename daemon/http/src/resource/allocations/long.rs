@@ -70,3 +70,78 @@ impl Rest {
         Some(Ok(piece.into()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nomadd_model::{
+        AllocationId, Job, Node, NodeId, NodeStatus, Placement, PlacementBatch, Plan, Task, TaskGroup, Time,
+    };
+    use nomadd_state::{Command, JobRegister, NodeRegister, PlanResults};
+
+    use super::*;
+
+    /// A state with so many allocations of one job on one node.
+    fn state(count: u32) -> State {
+        let mut state = State::new();
+        let mut index = 1;
+        let mut apply = |command| {
+            index += 1;
+            state.apply(index, Time(1), command)
+        };
+        let node_id = NodeId([1; 16]);
+        let node = Node { id: node_id, name: "n".into(), status: NodeStatus::Ready, ..Node::default() };
+        apply(Command::NodeRegister(NodeRegister { node: Arc::new(node), ..NodeRegister::default() }));
+        let tasks = vec![Task { name: "t".into(), ..Task::default() }];
+        let group = TaskGroup { name: "g".into(), count: i64::from(count), tasks, ..TaskGroup::default() };
+        let job = Job { id: "j".into(), namespace: "default".into(), task_groups: vec![group], ..Job::default() };
+        apply(Command::JobRegister(JobRegister { job: Arc::new(job), ..JobRegister::default() }));
+        let placements = (0..count).map(|number| {
+            let mut id = [0; 16];
+            id[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b9).to_be_bytes());
+            id[15] = 1;
+            let resources = Some(Arc::default());
+            Placement { id: AllocationId(id), node_id, index: number.into(), resources, ..Placement::default() }
+        });
+        let batch =
+            PlacementBatch { task_group: "g".into(), placements: placements.collect(), ..PlacementBatch::default() };
+        let plan = Plan {
+            namespace: "default".into(),
+            job_id: "j".into(),
+            job_create_index: 3,
+            snapshot_index: 3,
+            placements: vec![batch],
+            ..Plan::default()
+        };
+        apply(Command::PlanResults(PlanResults { plans: vec![plan], evaluations: vec![] }));
+        assert_eq!(state.allocation_count(), count as usize);
+        state
+    }
+
+    fn pieces(state: State) -> Vec<Bytes> {
+        let keys: Vec<Key> = state.allocations().map(|allocation| (0, allocation.id)).collect();
+        let parts = AllocationParts { resources: false, task_states: true };
+        let keys = keys.into_iter();
+        let mut rest = Rest { state: Arc::new(state), keys, parts, until: Instant::now() + PATIENCE, before: b"[" };
+        std::iter::from_fn(|| rest.piece()).map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn a_long_list_is_whole_json_in_pieces_of_bounded_size() {
+        let pieces = pieces(state(3_000));
+        assert!(pieces.len() > 20, "{} pieces", pieces.len());
+        assert!(pieces.iter().all(|piece| piece.len() < PIECE + (8 << 10)));
+        let list: Vec<serde_json::Value> = serde_json::from_slice(&pieces.concat()).unwrap();
+        let ids: Vec<&str> = list.iter().map(|stub| stub["ID"].as_str().unwrap()).collect();
+        assert!(ids.len() == 3_000 && ids.is_sorted());
+    }
+
+    #[test]
+    fn an_empty_list_is_empty_json_and_a_slow_reader_is_cut_off() {
+        assert_eq!(pieces(State::new()).concat(), b"[]");
+        let state = Arc::new(State::new());
+        let parts = AllocationParts { resources: false, task_states: true };
+        let mut rest = Rest { state, keys: Vec::new().into_iter(), parts, until: Instant::now(), before: b"," };
+        assert!(rest.piece().is_some_and(|piece| piece.is_err()));
+        assert!(rest.piece().is_none());
+    }
+}
