@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/nomad/api"
 )
@@ -49,6 +50,84 @@ func TestNodes(t *testing.T) {
 	must(t, err)
 	hold(t, stats.Memory.Total > 0 && len(stats.CPU) > 0, "stats: %+v", stats)
 	must(t, nodes.GC(node.ID, nil))
+}
+
+func TestNodesAreDrained(t *testing.T) {
+	client := connect(t)
+	nodes := client.Nodes()
+	node := only(t, client)
+	spec := &api.DrainSpec{Deadline: time.Hour, IgnoreSystemJobs: true}
+	held := service("held", "exec sleep 600")
+	held.Type, held.TaskGroups[0].Update = to("batch"), nil
+	register(t, client, held)
+	running(t, client, "held", 1)
+	set, err := nodes.UpdateDrainOpts(node.ID, &api.DrainOptions{DrainSpec: spec, Meta: map[string]string{"message": "why"}}, nil)
+	must(t, err)
+	hold(t, set.NodeModifyIndex > 0 && set.LastIndex == set.NodeModifyIndex, "drain: %+v", set)
+	info, _, err := nodes.Info(node.ID, nil)
+	must(t, err)
+	hold(t, info.Drain && info.DrainStrategy.Deadline == time.Hour && info.DrainStrategy.IgnoreSystemJobs, "strategy: %+v", info.DrainStrategy)
+	hold(t, info.DrainStrategy.ForceDeadline.After(time.Now()) && info.SchedulingEligibility == "ineligible", "drained: %+v", info)
+	hold(t, info.LastDrain.Status == api.DrainStatusDraining && info.LastDrain.Meta["message"] == "why", "last: %+v", info.LastDrain)
+	_, err = nodes.ToggleEligibility(node.ID, true, nil)
+	refused(t, err, "while it is draining")
+
+	ended, err := nodes.UpdateDrain(node.ID, nil, true, nil)
+	must(t, err)
+	hold(t, ended.NodeModifyIndex > set.NodeModifyIndex && len(ended.EvalIDs) > 0, "cancelled: %+v", ended)
+	info, _, err = nodes.Info(node.ID, nil)
+	must(t, err)
+	hold(t, info.LastDrain.Status == api.DrainStatusCanceled && info.SchedulingEligibility == "eligible", "cancelled: %+v", info.LastDrain)
+	_, err = nodes.UpdateDrain("ffffffff-aaaa-bbbb-cccc-dddddddddddd", spec, false, nil)
+	refused(t, err, "404")
+
+	// Everything has to go at once; the monitor ends when it has.
+	register(t, client, sleeper("goes"))
+	running(t, client, "goes", 1)
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	set, err = nodes.UpdateDrain(node.ID, &api.DrainSpec{Deadline: -1}, false, nil)
+	must(t, err)
+	var told []string
+	for message := range nodes.MonitorDrain(ctx, node.ID, set.LastIndex, false) {
+		told = append(told, message.Message)
+	}
+	must(t, ctx.Err())
+	hold(t, strings.Contains(strings.Join(told, "\n"), "Drain complete for node "+node.ID), "monitor: %v", told)
+	info, _, err = nodes.Info(node.ID, nil)
+	must(t, err)
+	hold(t, info.LastDrain.Status == api.DrainStatusComplete && !info.Drain, "complete: %+v", info.LastDrain)
+	_, err = nodes.ToggleEligibility(node.ID, true, nil)
+	must(t, err)
+	for _, job := range []string{"goes", "held"} {
+		_, _, err = client.Jobs().Deregister(job, true, nil)
+		must(t, err)
+	}
+}
+
+func TestNodeMetadata(t *testing.T) {
+	client := connect(t)
+	node := only(t, client)
+	meta := client.Nodes().Meta()
+	gold := "gold"
+	changed, err := meta.Apply(&api.NodeMetaApplyRequest{NodeID: node.ID, Meta: map[string]*string{"tier": &gold}}, nil)
+	must(t, err)
+	hold(t, changed.Meta["tier"] == "gold" && *changed.Dynamic["tier"] == "gold" && changed.Static["tier"] == "", "changed: %+v", changed)
+	until(t, "servers know it", func() error {
+		info, _, err := client.Nodes().Info(node.ID, nil)
+		if err == nil && info.Meta["tier"] != "gold" {
+			err = fmt.Errorf("meta: %v", info.Meta)
+		}
+		return err
+	})
+	_, err = meta.Apply(&api.NodeMetaApplyRequest{Meta: map[string]*string{"tier": nil}}, nil)
+	must(t, err)
+	read, err := meta.Read(node.ID, nil)
+	must(t, err)
+	_, there := read.Meta["tier"]
+	hold(t, !there && read.Dynamic["tier"] == nil, "read: %+v", read)
+	_, err = meta.Apply(&api.NodeMetaApplyRequest{}, nil)
+	refused(t, err, "400 (missing required Meta object)")
 }
 
 func TestAllocationsFromListToStop(t *testing.T) {

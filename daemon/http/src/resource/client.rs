@@ -1,9 +1,10 @@
 //! The client half of this agent: what it uses, its metadata, restarts, signals, garbage.
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use nomadd_client::metadata::Changes;
 use nomadd_client::{Metadata, MetadataError, RequestError};
-use nomadd_model::{AllocSignalRequest, AllocationId, AllocationRestartRequest};
+use nomadd_model::{AllocSignalRequest, AllocationId, AllocationRestartRequest, NodeId};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -78,10 +79,28 @@ pub async fn metadata(app: &App, mut call: Call) -> Answered {
     }
     call.must_put()?;
     let MetadataChange { node, meta } = call.json().await?;
+    let node = node.unwrap_or_default();
+    if let Some(other) = elsewhere(app, &call, &node) {
+        return Ok(other);
+    }
     this_node(app, &call)?;
-    is_this_node(app, node.as_deref().unwrap_or_default())?;
+    is_this_node(app, &node)?;
     let changed = app.client()?.change_metadata(meta.unwrap_or_default()).await;
     told(&call, changed.map_err(|error| Failure::new(status_of(&error), whole(&error)))?)
+}
+
+/// Where to ask when only the body names the node, as Nomad's client does: requests find their way by their address.
+fn elsewhere(app: &App, call: &Call, node: &str) -> Option<Response<Body>> {
+    let id: NodeId = Some(node).filter(|node| !node.is_empty())?.parse().ok()?;
+    let here = app.client.as_ref().is_some_and(|client| client.node_id() == id);
+    if here || app.ways.is_none() || !call.text("node_id").is_empty() {
+        return None;
+    }
+    let address = HeaderValue::try_from(format!("/v1/client/metadata?node_id={id}")).ok()?;
+    let mut response = answer::empty();
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    response.headers_mut().insert(header::LOCATION, address);
+    Some(response)
 }
 
 fn status_of(error: &MetadataError) -> StatusCode {
