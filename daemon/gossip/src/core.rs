@@ -365,7 +365,10 @@ impl Core {
             "two agents have the name {name}: {holder}, which keeps it, and {newcomer}, which is not taken as a member; change `name` of one of the two"
         );
         if self.conflict.as_ref() != Some(&sentence) {
-            self.actions.push(Action::Warn(sentence.clone()));
+            // A list made of conflicts does not fill the operator's log.
+            if self.actions.iter().filter(|action| matches!(action, Action::Warn(_))).count() < 3 {
+                self.actions.push(Action::Warn(sentence.clone()));
+            }
             self.conflict = Some(sentence);
         }
     }

@@ -33,6 +33,8 @@ struct Host {
     /// The tick that is planned.
     ticking: Option<Duration>,
     alive: bool,
+    /// What came while the process stood still, when it does.
+    paused: Option<Vec<Event>>,
     began: Duration,
 }
 
@@ -115,7 +117,7 @@ impl World {
         let tags = BTreeMap::from([("role".into(), "nomad".into()), ("host".into(), host.to_string().into())]);
         let seed = self.rng.random();
         let core = Core::new(identity, tags, self.pace.clone(), seed, self.now());
-        let host_of = Host { core, ticking: None, alive: true, began: self.at };
+        let host_of = Host { core, ticking: None, alive: true, paused: None, began: self.at };
         if host == self.hosts.len() {
             self.hosts.push(host_of);
             self.seen.push(0);
@@ -225,7 +227,28 @@ impl World {
         self.at = end;
     }
 
+    /// The process stands still; its sockets go on taking.
+    fn pause(&mut self, host: usize) {
+        self.hosts[host].paused = Some(Vec::new());
+    }
+
+    /// It goes on: what has come is read, then what is overdue is done.
+    fn resume(&mut self, host: usize) {
+        for event in self.hosts[host].paused.take().unwrap_or_default() {
+            self.happen(event);
+        }
+        self.with(host, |core, now| core.tick(now));
+    }
+
     fn happen(&mut self, event: Event) {
+        let at = match &event {
+            Event::Packet { to, .. } | Event::Asked { to, .. } => self.at_address(*to),
+            Event::Answer { to, .. } | Event::Tick(to) => Some(*to),
+        };
+        if let Some(held) = at.and_then(|at| self.hosts.get_mut(at)).and_then(|host| host.paused.as_mut()) {
+            held.push(event);
+            return;
+        }
         match event {
             Event::Packet { to, packet } => {
                 if let Some(host) = self.at_address(to) {

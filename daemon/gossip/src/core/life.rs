@@ -115,8 +115,8 @@ impl Core {
 
     /// Begins another life: the others took this one for dead, or remember a later one.
     pub(super) fn renew(&mut self, now: Now, generation: u64) {
-        let wall = u64::try_from(now.wall.0 / 1_000_000).unwrap_or_default();
-        let generation = generation.max(wall).max(self.identity.generation + 1);
+        // No more than needed: among two of one name the lower generation is the older, and a mistake makes nobody younger.
+        let generation = generation.max(self.identity.generation + 1);
         if generation == u64::MAX {
             return;
         }

@@ -91,9 +91,9 @@ impl Core {
 
     fn merge_unknown(&mut self, now: Now, entry: &Entry, tell: bool) {
         match entry.state {
-            State::Alive | State::Suspect => self.to_foca(now, entry, tell),
+            State::Alive | State::Suspect => self.tell_foca(now, entry, tell),
             State::Leaving => {
-                self.to_foca(now, entry, tell);
+                self.tell_foca(now, entry, tell);
                 self.table.set_status(&entry.identity.name, Status::Leaving, now.wall);
             }
             State::Left => self.put_down(entry, Status::Left),
@@ -115,22 +115,22 @@ impl Core {
             return;
         }
         match state {
-            State::Alive | State::Suspect => self.to_foca(now, entry, tell),
+            State::Alive | State::Suspect => self.tell_foca(now, entry, tell),
             State::Leaving => {
-                self.to_foca(now, entry, tell);
+                self.tell_foca(now, entry, tell);
                 if self.table.get(name).is_some_and(|now| now.identity == *identity && now.status == Status::Alive) {
                     self.table.set_status(name, Status::Leaving, now.wall);
                 }
             }
             // As a suspect: if it lives it says so, if not the probes find out.
-            State::Failed if present => self.to_foca(now, entry, tell),
+            State::Failed if present => self.tell_foca(now, entry, tell),
             State::Failed if later => self.put_down(entry, Status::Failed),
             State::Failed => {}
             State::Left => {
                 if present {
                     // What foca then takes for down has left, not failed.
                     self.table.set_status(name, Status::Leaving, now.wall);
-                    self.to_foca(now, entry, tell);
+                    self.tell_foca(now, entry, tell);
                 }
                 if later || known.status != Status::Left {
                     self.put_down(entry, Status::Left);
@@ -140,7 +140,7 @@ impl Core {
             State::Pruned if present && !later => {}
             State::Pruned => {
                 if present {
-                    self.to_foca(now, entry, tell);
+                    self.tell_foca(now, entry, tell);
                 }
                 self.table.prune(identity.clone(), Time(entry.since));
             }
@@ -149,7 +149,7 @@ impl Core {
     }
 
     /// Foca decides by its rules and tells what came of it.
-    fn to_foca(&mut self, now: Now, entry: &Entry, tell: bool) {
+    fn tell_foca(&mut self, now: Now, entry: &Entry, tell: bool) {
         let state = match entry.state {
             State::Alive | State::Leaving => foca::State::Alive,
             State::Suspect | State::Failed => foca::State::Suspect,

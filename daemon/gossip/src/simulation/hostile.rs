@@ -95,7 +95,7 @@ fn random_and_changed_packets_do_nothing_but_count() {
         }
     }
     let dropped = world.hosts[0].core.dropped();
-    assert!(dropped.malformed > 100 && dropped.replayed > 100 && dropped.stale > 100, "{dropped:?}");
+    assert!(dropped.malformed > 100 && dropped.replayed > 10 && dropped.stale > 100, "{dropped:?}");
     // Changed names may have got in, as nothing seals these packets: bounded by what one packet can hold, and found dead.
     assert!(world.hosts[0].core.table().len() < 2000, "{}", world.hosts[0].core.table().len());
     world.run(20 * SECOND);

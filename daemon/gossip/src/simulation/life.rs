@@ -193,3 +193,54 @@ fn what_failed_long_ago_is_forgotten_everywhere() {
     world.run(120 * SECOND);
     assert!((0..3).all(|host| world.status(host, &name(3)).is_none()));
 }
+
+#[test]
+fn two_pools_that_meet_agree_on_the_older_of_one_name() {
+    let mut world = World::joined(12, 3);
+    world.run(SECOND);
+    for (host, of) in [(3, name(3)), (4, name(1))] {
+        world.start(host, &of);
+        world.run(SECOND);
+    }
+    world.join(4, 3);
+    world.until(5 * SECOND, "the second pool is one", |world| world.count(3, Status::Alive) == 2);
+    world.join(3, 0);
+    world.until(60 * SECOND, "the older one has the name at all but the newer", |world| {
+        (0..4).all(|host| {
+            let record = world.hosts[host].core.table().get(&name(1)).unwrap();
+            record.identity.address == address(1)
+                && record.status == Status::Alive
+                && world.count(host, Status::Alive) == 4
+        })
+    });
+    world.until(60 * SECOND, "the newer one is told", |world| world.hosts[4].core.conflict().is_some());
+    world.run(60 * SECOND);
+    assert!((0..4).all(|host| world.count(host, Status::Alive) == 4), "and it stays so");
+}
+
+#[test]
+fn a_newcomer_takes_a_list_of_thousands_in_one_exchange() {
+    let mut world = World::new(13);
+    world.start(0, &name(0));
+    world.start(1, &name(1));
+    let now = world.now();
+    let others = (2..5000).map(|host| {
+        let identity = crate::identity::Identity { name: name(host).into(), address: address(host), generation: 5 };
+        let tags = BTreeMap::from([("build".into(), "0.1.0".into())]);
+        let (incarnation, version) = (0, (5, 0));
+        crate::wire::Entry { identity, incarnation, state: crate::wire::State::Alive, since: now.wall.0, version, tags }
+    });
+    let response = crate::wire::Response::Entries { entries: others.collect() };
+    let bytes = crate::wire::encode(&response).unwrap();
+    let began = std::time::Instant::now();
+    let response = crate::wire::decode(&bytes).unwrap();
+    world.with(0, |core, now| core.answered(now, crate::core::Why::Join, response));
+    println!("4,998 members, {} bytes, taken in {:?}", bytes.len(), began.elapsed());
+    assert_eq!(world.count(0, Status::Alive), 4999);
+    let began = std::time::Instant::now();
+    world.join(1, 0);
+    println!("the list made in {:?}", began.elapsed());
+    world.run(SECOND);
+    assert_eq!(world.count(1, Status::Alive), 5000);
+    println!("and taken by another in {:?}", began.elapsed());
+}
