@@ -22,6 +22,7 @@ pub mod operator;
 pub mod server;
 pub mod status;
 pub mod system;
+pub mod tls;
 pub mod ui;
 pub mod version;
 
@@ -69,6 +70,9 @@ pub enum Command {
     /// Collect garbage and count anew
     #[command(subcommand)]
     System(system::System),
+    /// Make and look at certificates for the cluster
+    #[command(subcommand)]
+    Tls(tls::Tls),
     /// Print the address of the web UI
     Ui(ui::Args),
     /// Print the versions of this program and of Nomad's interface
@@ -102,6 +106,7 @@ impl Command {
             Self::Server(command) => command.run(context).await,
             Self::Status(args) => status::run(args, context).await,
             Self::System(command) => command.run(context).await,
+            Self::Tls(command) => command.run(context).await,
             Self::Ui(args) => ui::run(args, context).await,
             Self::Version(args) => version::run(args, context).await,
             Self::Completions(args) => completions::run(args),

@@ -2,6 +2,7 @@
 //!
 //! Owns words, columns, colours and exit codes; asks agents through `nomadd_api`. One file per command below `command/`.
 
+mod certificate;
 mod cli;
 mod command;
 mod context;

@@ -1,0 +1,28 @@
+//! `tls ca info`: what the certificate of an authority says.
+
+use crate::certificate;
+use crate::command::arguments;
+use crate::failure::{Failure, Outcome};
+use crate::table::Table;
+
+/// Which.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The certificate's file, PEM
+    #[arg(value_name = "FILE")]
+    file: Vec<String>,
+}
+
+/// Prints it.
+pub fn run(args: &Args) -> Outcome {
+    let file = arguments::one(&args.file, "<CA file>", "tls ca info")?;
+    let text = certificate::read(file).map_err(|error| Failure::new(format!("Error reading CA file: {error}")))?;
+    let info = certificate::info(&text)?;
+    let mut table = Table::new(&["Serial Number", &info.serial]);
+    table.row(["Issuer CN", &info.issuer]);
+    table.row(["Common Name", &info.subject]);
+    table.row(["Expiry Date", &info.expires]);
+    table.row(["Permitted DNS Domains", &format!("[{}]", info.permitted.join(" "))]);
+    println!("{}", table.text());
+    Ok(0)
+}
