@@ -185,7 +185,25 @@ impl Client {
     /// Sends a signal by name to the running tasks of an allocation, or to one task.
     pub async fn signal(&self, id: AllocationId, task: Option<&str>, signal: &str) -> Result<(), RequestError> {
         let message = |reply| Message::Signal(task.map(Into::into), signal.to_owned(), reply);
-        self.ask(id, message, RequestError::NotRunning).await
+        match self.ask(id, message, RequestError::NotRunning).await {
+            Err(RequestError::NotRunning) => Err(self.none_runs(id, task)?),
+            done => done,
+        }
+    }
+
+    /// The same said of each task that was meant, as people know it.
+    fn none_runs(&self, id: AllocationId, task: Option<&str>) -> Result<RequestError, RequestError> {
+        let shared = self.0.shared(id)?;
+        let view = shared.lock();
+        let group = view.group().map(|(_, group)| group.tasks.as_slice()).unwrap_or_default();
+        let meant = group.iter().filter(|one| task.is_none_or(|task| task == &*one.name));
+        let told = RequestError::NotRunning.to_string();
+        let errors: Vec<_> = meant.map(|one| (one.name.to_string(), told.clone())).collect();
+        Ok(match (errors.is_empty(), task) {
+            (false, _) => RequestError::Tasks(errors),
+            (true, Some(task)) => RequestError::UnknownTask(task.to_owned()),
+            (true, None) => RequestError::NotRunning,
+        })
     }
 
     /// Ends every task at once and removes all files: the agent goes and leaves nothing behind (`-dev`).

@@ -200,6 +200,13 @@ fn refuse(socket: TcpStream) {
     const ANSWER: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 73\r\nConnection: close\r\n\r\nToo many connections from this address (limits.http_max_conns_per_client)";
     // The answer fits into the socket's buffer; who does not read it learns it by the closed connection.
     let _best_effort = socket.try_write(ANSWER);
+    // What it has sent is taken: closing on unread bytes would reset the connection and the answer with it.
+    let mut sink = [0; 4096];
+    for _ in 0..16 {
+        if !matches!(socket.try_read(&mut sink), Ok(1..)) {
+            break;
+        }
+    }
 }
 
 #[derive(Clone)]

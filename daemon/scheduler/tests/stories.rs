@@ -331,7 +331,8 @@ fn a_removed_group_is_stopped_and_a_new_one_placed() {
 fn every_evaluation_of_a_service_job_names_its_newest_deployment() {
     let mut world = World::new();
     world.add_nodes(1, |_, _| {});
-    let deployment = world.run(job("web", 1)).plan.unwrap().deployment.unwrap();
+    let web = with(job("web", 1), |job| job.task_groups[0].update = update(1));
+    let deployment = world.run(web).plan.unwrap().deployment.unwrap();
     world.healthy(world.live("web")[0].id, true);
     world.evaluate("web");
     assert_eq!(world.evaluate("web").evaluation.deployment_id, deployment.id, "nothing changes");

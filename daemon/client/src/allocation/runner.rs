@@ -324,10 +324,7 @@ impl Runner {
             return;
         }
         if running.is_empty() {
-            let names = self.machine.tasks().keys().filter(|name| wanted(name));
-            let told = RequestError::NotRunning.to_string();
-            let errors = names.map(|name| (name.to_string(), told.clone())).collect();
-            drop(reply.send(Err(RequestError::Tasks(errors))));
+            drop(reply.send(Err(RequestError::NotRunning)));
             return;
         }
         let signal = if signal.is_empty() { "SIGKILL" } else { signal };
