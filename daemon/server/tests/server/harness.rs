@@ -245,7 +245,7 @@ impl Parts {
                 .into_iter()
                 .filter(|assigned| !assigned.allocation.client_status.is_terminal())
                 .filter_map(|assigned| {
-                    let job = assigned.job.expect("an allocation comes with its job");
+                    let job = assigned.job.unwrap();
                     let found = assigned.allocation;
                     if found.desired_status != DesiredStatus::Run {
                         return done.insert(found.id).then(|| update(found.id, ClientStatus::Complete, None));

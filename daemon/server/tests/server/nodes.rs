@@ -83,3 +83,32 @@ async fn a_stopped_allocation_is_placed_again_and_an_ineligible_node_takes_none(
     let error = nomadd_server::nodes::purge(&host.server, &caller, first.id).await.unwrap_err();
     assert_eq!((error.status, error.message.as_str()), (500, "node not found"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_collection_takes_nodes_that_are_down_and_empty_and_no_others() {
+    let host = Host::start(quick).await;
+    let caller = Caller::anonymous();
+    let (first, second) =
+        (FakeNode::start(&host, 1, Behaviour::Run).await, FakeNode::start(&host, 2, Behaviour::Run).await);
+    let pinned = |id: &str, node: u8| {
+        job(id, |job| {
+            job["Constraints"] = serde_json::json!([
+                { "LTarget": "${node.unique.name}", "RTarget": format!("node{node}"), "Operand": "=" }
+            ]);
+        })
+    };
+    host.register(pinned("one", 1)).await;
+    host.register(pinned("two", 2)).await;
+    host.until("both run", |state| (running(state, "one") + running(state, "two") == 2).then_some(())).await;
+    first.stop();
+    host.until("what ran there is lost", |state| {
+        let gone = state.node(first.id)?.status == NodeStatus::Down && live(state, "one").is_empty();
+        gone.then_some(())
+    })
+    .await;
+    nomadd_server::system::collect_garbage(&host.server, &caller).await.unwrap();
+    let state = host.server.state();
+    assert!(state.node(first.id).is_none() && state.node(second.id).is_some());
+    assert_eq!(running(&state, "two"), 1);
+    assert!(first.heartbeat().await.unknown, "if it comes back it has to register anew");
+}

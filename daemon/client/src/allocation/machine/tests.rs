@@ -216,6 +216,17 @@ fn an_allocation_is_unhealthy_when_a_task_fails_or_time_is_over() {
 }
 
 #[test]
+fn a_migration_judges_without_a_word_to_the_tasks() {
+    let group = GroupRules { judge: Judge::Migration, ..judged(10, 60) };
+    let mut story = Story::new(group, &[("main", rules(Role::Main))]);
+    story.begin();
+    story.started("main");
+    story.exited("main", 1);
+    assert_eq!(story.machine.health().unwrap().healthy, Some(false));
+    assert_ne!(story.last_event("main"), "Unhealthy because of failed task");
+}
+
+#[test]
 fn what_was_kept_goes_on_where_it_was() {
     let tasks = [("boss", Rules { leader: true, ..rules(Role::Main) }), ("helper", rules(Role::Main))];
     let mut story = Story::new(GroupRules::default(), &tasks);

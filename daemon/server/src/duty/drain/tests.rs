@@ -259,7 +259,7 @@ fn the_loop_forgets_nodes_that_are_no_longer_drained_and_looks_when_something_ma
     let mut world = World::new(2);
     let mut watched = Watched::new(&world.state, at(1));
     watched.due = None;
-    let event = |subject| Event { kind: nomadd_state::EventKind::NodeEvent, subject };
+    let event = |subject| Event { kind: nomadd_state::EventKind::NodeEvent, subject, payload: None };
     watched.note(&world.state, &[event(Subject::Allocation(AllocationId([1; 16])))], at(2));
     assert_eq!(watched.due, None, "no node is drained");
     world.drain(2, within(60));
