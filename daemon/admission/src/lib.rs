@@ -20,7 +20,7 @@ mod unsupported;
 mod warning;
 
 use nomadd_model::canonicalize::{CanonicalizeError, Settings, canonicalize};
-use nomadd_model::{Job, JobStatus, Namespace, NodePool, SchedulerConfiguration, Time, spec};
+use nomadd_model::{Job, JobStatus, JobType, Namespace, NodePool, SchedulerConfiguration, Time, spec};
 use serde_json::{Map, Value};
 
 pub use places::glob;
@@ -118,7 +118,7 @@ impl std::fmt::Display for AdmissionError {
 impl std::error::Error for AdmissionError {}
 
 /// Admits a written job, or says everything that is wrong with it.
-pub fn admit(written: &spec::Job, context: &AdmissionContext<'_>) -> Result<Admitted, AdmissionError> {
+pub fn admit(written: spec::Job, context: &AdmissionContext<'_>) -> Result<Admitted, AdmissionError> {
     let mut problems = Problems::default();
     let (mut job, unknown_type) = canonical(written, context);
     problems.extend(job::check(&job, unknown_type.as_deref(), context));
@@ -134,7 +134,7 @@ pub fn admit(written: &spec::Job, context: &AdmissionContext<'_>) -> Result<Admi
 }
 
 /// The canonical job; for a type that is none, the rest of the job as a batch job, so that all of it is checked.
-fn canonical(written: &spec::Job, context: &AdmissionContext<'_>) -> (Job, Option<String>) {
+fn canonical(written: spec::Job, context: &AdmissionContext<'_>) -> (Job, Option<String>) {
     let namespace = written.namespace.as_deref().filter(|name| !name.is_empty()).unwrap_or(context.namespace);
     let node_pool = context
         .places
@@ -149,11 +149,12 @@ fn canonical(written: &spec::Job, context: &AdmissionContext<'_>) -> (Job, Optio
         node_pool: node_pool.into(),
         priority: context.limits.default_priority,
     };
-    match canonicalize(written.clone(), &settings) {
+    let unknown = written.kind.as_deref().is_some_and(|kind| kind.parse::<JobType>().is_err());
+    let spare = unknown.then(|| spec::Job { kind: Some("batch".into()), ..written.clone() });
+    match canonicalize(written, &settings) {
         Ok(job) => (job, None),
         Err(CanonicalizeError::JobType(kind)) => {
-            let written = spec::Job { kind: Some("batch".into()), ..written.clone() };
-            (canonicalize(written, &settings).unwrap_or_default(), Some(kind))
+            (canonicalize(spare.unwrap_or_default(), &settings).unwrap_or_default(), Some(kind))
         }
     }
 }

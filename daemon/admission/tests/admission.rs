@@ -46,7 +46,7 @@ fn admit_in(
 ) -> Result<Admitted, AdmissionError> {
     let written: spec::Job = serde_json::from_value(job.clone()).unwrap();
     admit(
-        &written,
+        written,
         &AdmissionContext {
             region: "global",
             namespace: "default",

@@ -52,7 +52,7 @@ pub async fn register(
     let written = written.ok_or_else(|| EndpointError::bad_request("Job must be specified"))?;
     let state = server.state();
     registrations_are_allowed(&state)?;
-    let admitted = admit::admit(server, &state, &written, &namespace)
+    let admitted = admit::admit(server, &state, written, &namespace)
         .map_err(|refused| EndpointError::refused(refused.to_string()))?;
     let (mut job, mut warnings) = (admitted.job, admitted.warnings);
     if let Some(existing) = state.job(&job.namespace, &job.id) {
@@ -92,7 +92,7 @@ pub fn validate(server: &Server, caller: &Caller, request: JobValidateRequest) -
     caller.resolve()?;
     let JobValidateRequest { job, namespace, region: _ } = request;
     let written = job.ok_or_else(|| EndpointError::bad_request("Job must be specified"))?;
-    let (errors, warnings) = match admit::admit(server, &server.state(), &written, &namespace) {
+    let (errors, warnings) = match admit::admit(server, &server.state(), written, &namespace) {
         Ok(admitted) => (Vec::new(), admitted.warnings),
         Err(refused) => (refused.errors, refused.warnings),
     };

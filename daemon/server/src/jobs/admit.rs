@@ -31,7 +31,7 @@ impl Drivers for Check<'_> {
 pub(super) fn admit(
     server: &Server,
     state: &State,
-    written: &spec::Job,
+    written: spec::Job,
     namespace: &str,
 ) -> Result<Admitted, AdmissionError> {
     let config = server.config();

@@ -19,7 +19,7 @@ pub async fn plan(server: &Server, caller: &Caller, request: JobPlanRequest) -> 
     let JobPlanRequest { diff: wants_diff, job, namespace, policy_override: _, region: _ } = request;
     let written = job.ok_or_else(|| EndpointError::bad_request("Job must be specified"))?;
     let state = server.state();
-    let admitted = admit::admit(server, &state, &written, &namespace)
+    let admitted = admit::admit(server, &state, written, &namespace)
         .map_err(|refused| EndpointError::refused(refused.to_string()))?;
     let existing = state.job(&admitted.job.namespace, &admitted.job.id).cloned();
     let job_modify_index = existing.as_ref().map_or(0, |job| job.job_modify_index);
