@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nomadd_model::{Evaluation, EvaluationId, EvaluationStatus, NodeId, Text};
+use nomadd_model::{Evaluation, EvaluationId, EvaluationStatus, NodeId, Text, Time};
 use nomadd_runtime::Clock;
 use tokio::sync::Notify;
 
@@ -41,6 +41,8 @@ struct Inner {
     broker: Broker,
     blocked: Blocked,
     outbox: Vec<Ended>,
+    /// When `keep_time` looks again; never, when nothing is due.
+    planned: Option<Time>,
 }
 
 /// The queue; handed out as a borrow by the server.
@@ -63,6 +65,7 @@ impl Queue {
             broker: Broker::new(limits),
             blocked: Blocked::default(),
             outbox: Vec::new(),
+            planned: None,
         };
         Self {
             limits,
@@ -151,8 +154,7 @@ impl Queue {
                     && !inner.paused
                     && let Some(delivery) = inner.broker.dequeue(self.clock.now())
                 {
-                    drop(inner);
-                    self.due.notify_one();
+                    self.plan(&inner);
                     return delivery;
                 }
             }
@@ -173,8 +175,7 @@ impl Queue {
         let mut inner = self.lock();
         let actions = inner.broker.refuse(id, token, self.clock.now())?;
         self.perform_broker(&mut inner, actions);
-        drop(inner);
-        self.due.notify_one();
+        self.plan(&inner);
         Ok(())
     }
 
@@ -213,7 +214,8 @@ impl Queue {
                 let now = self.clock.now();
                 let actions = inner.broker.tick(now);
                 self.perform_broker(&mut inner, actions);
-                inner.broker.next_due().map(|next| next.since(now).to_std())
+                inner.planned = inner.broker.next_due();
+                inner.planned.map(|next| next.since(now).to_std())
             };
             match next {
                 // At least a millisecond: the clock of the system may run a little behind the timer.
@@ -250,7 +252,7 @@ impl Queue {
                 inner.blocked.forget(&[evaluation.id]);
                 let actions = inner.broker.enqueue(evaluation, self.clock.now());
                 self.perform_broker(inner, actions);
-                self.due.notify_one();
+                self.plan(inner);
             }
             EvaluationStatus::Blocked => {
                 let actions = inner.blocked.block(evaluation);
@@ -287,10 +289,19 @@ impl Queue {
                 blocked::Action::Enqueue(evaluation) => {
                     let actions = inner.broker.enqueue(evaluation, self.clock.now());
                     self.perform_broker(inner, actions);
-                    self.due.notify_one();
+                    self.plan(inner);
                 }
                 blocked::Action::Cancel(evaluation) => self.put_out(inner, [Ended::Duplicate(evaluation)]),
             }
+        }
+    }
+
+    /// Wakes `keep_time` when something is due before it would look by itself; what is due later than planned it finds then.
+    fn plan(&self, inner: &Inner) {
+        if let Some(next) = inner.broker.next_due()
+            && inner.planned.is_none_or(|planned| next < planned)
+        {
+            self.due.notify_one();
         }
     }
 

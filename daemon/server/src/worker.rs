@@ -4,6 +4,7 @@
 //! scheduler runs on the compute pool; what a worker has finished is written and acknowledged beside it (`Evaluations`),
 //! so that it goes on with the next at once.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use nomadd_model::{AllocationMetric, DeploymentStatus, Duration, Evaluation, Plan, PlanResult};
@@ -24,7 +25,8 @@ impl Batched for Evaluations {
     type Item = Vec<Evaluation>;
     type Answer = u64;
     type Memo = usize;
-    const IN_FLIGHT: usize = 4;
+    // Nobody waits for these but the next evaluation of the same job: what ends while a write is on its way goes into one.
+    const IN_FLIGHT: usize = 1;
     const WEIGHT: usize = 1024;
 
     fn weigh(item: &Vec<Evaluation>) -> usize {
@@ -168,16 +170,22 @@ fn context(server: &Server) -> Context {
     Context { now: runtime.clock.now(), seed: runtime.seeds.seed() }
 }
 
-/// Computes on the pool. The scheduler goes there and comes back: it remembers the nodes. A panic costs that memory only.
+/// Computes on the pool, unless there is next to nothing to do. The scheduler goes there and comes back: it remembers the nodes.
+/// A panic costs that memory only.
 async fn schedule(server: &Server, scheduler: &mut Scheduler, evaluation: &Arc<Evaluation>) -> Answer<Outcome> {
     let (context, state, evaluation_of_run) = (context(server), server.state(), Arc::clone(evaluation));
     let mut taken = std::mem::take(scheduler);
     let begun = std::time::Instant::now();
-    let computed = server.runtime().pool.run(move || {
+    let idle = nomadd_scheduler::is_idle(&state, &evaluation.namespace, &evaluation.job_id);
+    let compute = move || {
         let outcome = taken.process(&state, &evaluation_of_run, &context);
         (outcome, taken)
-    });
-    let (mut outcome, taken) = computed.await.map_err(|unfinished| EndpointError::refused(unfinished.to_string()))?;
+    };
+    let computed = match idle {
+        true => std::panic::catch_unwind(AssertUnwindSafe(compute)).map_err(|_| nomadd_runtime::pool::Unfinished),
+        false => server.runtime().pool.run(compute).await,
+    };
+    let (mut outcome, taken) = computed.map_err(|unfinished| EndpointError::refused(unfinished.to_string()))?;
     *scheduler = taken;
     let took = begun.elapsed();
     tell_time(&mut outcome, took);
