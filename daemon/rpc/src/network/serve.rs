@@ -82,7 +82,11 @@ impl Serving {
         };
         answer.unwrap_or_else(|error| {
             if !error.is_transient() {
-                self.shared.complaints.warn(address.ip(), "call", &error.to_string());
+                let sentence = match &error {
+                    RpcError::Security { reason, .. } => reason.clone(),
+                    other => other.to_string(),
+                };
+                self.shared.complaints.warn(address.ip(), "call", &sentence);
             }
             wire::to_status(&error).into_http()
         })
@@ -192,6 +196,8 @@ struct Metered {
 }
 
 const PREFIX: usize = 5;
+/// Requests up to this many bytes are bounded by the count of calls: whoever claims the whole budget does not stop heartbeats.
+const UNCOUNTED: u32 = 64 << 10;
 
 impl HttpBody for Metered {
     type Data = Bytes;
@@ -207,9 +213,11 @@ impl HttpBody for Metered {
             this.prefix.extend(data.chunk().iter().take(PREFIX - this.prefix.len()));
             if let [_, a, b, c, d] = *this.prefix {
                 let size = u32::from_be_bytes([a, b, c, d]).min(u32::try_from(MAX_MESSAGE).unwrap_or(u32::MAX));
-                let permit = Arc::clone(&this.budget).try_acquire_many_owned((size >> 10) + 1);
-                let permit = permit.map_err(|_| wire::to_status(&RpcError::Busy))?;
-                *this.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
+                if size > UNCOUNTED {
+                    let permit = Arc::clone(&this.budget).try_acquire_many_owned((size >> 10) + 1);
+                    let permit = permit.map_err(|_| wire::to_status(&RpcError::Busy))?;
+                    *this.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
+                }
             }
         }
         Poll::Ready(Some(Ok(frame)))

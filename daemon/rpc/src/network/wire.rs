@@ -71,6 +71,10 @@ pub(crate) fn to_status(error: &RpcError) -> Status {
     };
     let mut text = match error {
         RpcError::Refused(text) | RpcError::Security { reason: text, .. } => text.clone(),
+        RpcError::Codec(error) => {
+            let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+            format!("{error}{}", cause.unwrap_or_default())
+        }
         other => other.to_string(),
     };
     if text.len() > MOST_TEXT {

@@ -1,5 +1,7 @@
 //! A hostile peer, in a process of its own because memory is measured: garbage, half messages, lies about sizes, many connections. The listener goes on and does not grow.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
 #[path = "../network/certificates.rs"]
 #[expect(dead_code, reason = "shared with the tests of the network")]
 mod certificates;
