@@ -59,7 +59,8 @@ fn choose<'a>(found: &'a SearchResponse, id: &str) -> Result<&'a str, Failure> {
     let exact: Vec<_> = matched.iter().filter(|(kind, _)| of(kind).iter().any(|name| name == id)).collect();
     match (matched.as_slice(), exact.as_slice()) {
         ([], _) => Err(Failure::new(format!("Unable to resolve ID: {id:?}"))),
-        ([(kind, _)], _) | (_, [(kind, _)]) => Ok(kind),
+        (_, [(kind, _)]) => Ok(kind),
+        ([(kind, _)], _) if of(kind).len() == 1 => Ok(kind),
         (many, _) => {
             let mut text = format!("Multiple matches found for id {id:?}\n");
             for (kind, title) in many {
@@ -104,6 +105,8 @@ mod tests {
         assert_eq!(choose(&found(&[("jobs", &["ab"]), ("allocs", &["ab12"])]), "ab").unwrap(), "jobs");
         let both = choose(&found(&[("jobs", &["abc"]), ("nodes", &["ab12cd34-5716"])]), "ab").unwrap_err();
         assert_eq!(both.message, "Multiple matches found for id \"ab\"\n\nJobs:\nabc\n\nNodes:\nab12cd34");
+        let several = choose(&found(&[("jobs", &["web-a", "web-b"])]), "web").unwrap_err();
+        assert_eq!(several.message, "Multiple matches found for id \"web\"\n\nJobs:\nweb-a, web-b");
         assert!(choose(&found(&[]), "zz").is_err());
     }
 }
