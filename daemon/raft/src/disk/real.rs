@@ -65,6 +65,24 @@ struct RealFile {
     durability: Durability,
 }
 
+/// Zeros are written in pieces of this size.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+impl RealFile {
+    /// Writes zeros. Blocks that are only reserved are marked as written after each first write by a thread of the kernel's,
+    /// which every sync waits for: on a busy machine for tens of milliseconds (measured: 264 us a sync on the average, 142 ms
+    /// at most; into blocks that were written before 70 to 155 us and 2 ms).
+    fn fill(&self, from: u64, to: u64) -> io::Result<()> {
+        let mut at = from;
+        while at < to {
+            let piece = usize::try_from(to - at).unwrap_or(usize::MAX).min(ZEROS.len());
+            self.file.write_all_at(&ZEROS[..piece], at)?;
+            at += piece as u64;
+        }
+        Ok(())
+    }
+}
+
 impl DiskFile for RealFile {
     fn length(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
@@ -91,8 +109,12 @@ impl DiskFile for RealFile {
         }
         match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), now, length - now) {
             // A file system that cannot reserve gets a file with a hole: slower, not wrong.
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => self.file.set_len(length),
-            other => Ok(other?),
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => return self.file.set_len(length),
+            other => other?,
+        }
+        match self.durability {
+            Durability::Sync => self.fill(now, length),
+            Durability::NoSync => Ok(()),
         }
     }
     fn sync(&self) -> io::Result<()> {
