@@ -328,7 +328,7 @@ impl Core {
         other.then_some(record.identity.address)
     }
 
-    /// The address of the member that has this name and keeps it from one that speaks: it was there before.
+    /// The address of the member that has this name and keeps it from another: it was there before.
     fn holder_against(&self, speaker: &Identity) -> Option<SocketAddr> {
         let record = self.table.get(&speaker.name)?;
         let keeps = record.identity.name == self.identity.name || record.identity.generation <= speaker.generation;

@@ -292,10 +292,20 @@ impl World {
     fn until(&mut self, most: Duration, what: &str, condition: impl Fn(&Self) -> bool) -> Duration {
         let began = self.at;
         while !condition(self) {
-            assert!(self.at - began < most, "not within {most:?}: {what}");
+            assert!(self.at - began < most, "not within {most:?}: {what}\n{}", self.lists());
             self.run(Duration::from_millis(100));
         }
         self.at - began
+    }
+
+    /// What everyone sees, for whoever reads why a test failed.
+    fn lists(&self) -> String {
+        let line = |host: &Host| {
+            let members = host.core.table().members();
+            let members = members.iter().map(|m| format!("{}@{} {} {}", m.name, m.address, m.status, m.generation));
+            format!("{}: {}", host.core.identity().name, members.collect::<Vec<_>>().join(", "))
+        };
+        self.hosts.iter().take(20).map(line).collect::<Vec<_>>().join("\n")
     }
 
     fn status(&self, host: usize, of: &str) -> Option<Status> {

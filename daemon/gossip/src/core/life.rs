@@ -37,13 +37,14 @@ impl Core {
     }
 
     fn up(&mut self, now: Now, identity: Identity) {
-        if let Some(holder) = self.held(&identity) {
-            // Hearsay: only its own packets could prove that it lives. Foca forgets it without telling anyone.
+        if let Some(holder) = self.holder_against(&identity) {
+            // Foca forgets it without telling anyone.
             self.dropped.conflict += 1;
             self.note_conflict(&identity.name, holder, identity.address);
             self.forget_in_foca(now, identity);
             return;
         }
+        self.make_way(now, &identity);
         if self.table.tomb(&identity.name).is_some_and(|tomb| tomb.identity.generation >= identity.generation) {
             self.forget_in_foca(now, identity);
             return;
@@ -51,7 +52,10 @@ impl Core {
         let (mut version, mut tags) = Default::default();
         let mut since = now.wall;
         if let Some(known) = self.table.get(&identity.name) {
-            (version, tags) = (known.version, known.tags.clone());
+            // What a younger one of the same name said of itself is not this one's.
+            if known.identity.generation <= identity.generation {
+                (version, tags) = (known.version, known.tags.clone());
+            }
             if known.status == Status::Alive {
                 since = known.since;
                 if known.identity == identity {
@@ -61,6 +65,7 @@ impl Core {
         }
         if let Some((newer, of)) = self.early.remove(&identity.name)
             && newer > version
+            && newer.0 <= identity.generation
         {
             (version, tags) = (newer, of);
         }
@@ -103,14 +108,17 @@ impl Core {
         });
     }
 
-    /// Makes way for a member that speaks for itself and has its name from before the one in the list.
-    pub(super) fn make_way(&mut self, now: Now, sender: &Identity) {
-        let Some(record) = self.table.get(&sender.name) else { return };
-        if self.held(sender).is_some() && record.identity.name != self.identity.name {
-            let other = record.identity.clone();
-            self.table.set_status(&sender.name, Status::Failed, now.wall);
-            self.forget_in_foca(now, other);
+    /// Makes way for a member that has its name from before the one in the list. True when there was one.
+    pub(super) fn make_way(&mut self, now: Now, older: &Identity) -> bool {
+        let Some(record) = self.table.get(&older.name) else { return false };
+        if self.held(older).is_none() || record.identity.name == self.identity.name {
+            return false;
         }
+        let newer = record.identity.clone();
+        self.note_conflict(&older.name, older.address, newer.address);
+        self.table.set_status(&older.name, Status::Failed, now.wall);
+        self.forget_in_foca(now, newer);
+        true
     }
 
     /// Begins another life: the others took this one for dead, or remember a later one.
@@ -140,17 +148,21 @@ impl Core {
         let News { name, generation, what } = news;
         let own = name == self.identity.name;
         match what {
-            What::Tags { version, tags } if own => self.own_tags_heard(now, version, &tags),
+            What::Tags { version, tags } if own => self.own_tags_heard(version, &tags),
             What::Tags { version, tags } => match self.table.get(&name) {
-                Some(record) if record.version < version => self.table.change(&name, |record| {
-                    record.version = version;
-                    record.tags = tags;
-                }),
-                Some(_) => {}
-                None if self.early.len() < EARLY_MOST => {
+                Some(record) if version.0 <= record.identity.generation => {
+                    if record.version < version {
+                        self.table.change(&name, |record| {
+                            record.version = version;
+                            record.tags = tags;
+                        });
+                    }
+                }
+                // Of a life that foca has not told of yet, or of a name that it has not.
+                _ if self.early.len() < EARLY_MOST => {
                     self.early.insert(name, (version, tags));
                 }
-                None => {}
+                _ => {}
             },
             What::Leaving {} if own => {}
             What::Leaving {} => {
@@ -187,19 +199,17 @@ impl Core {
         }
     }
 
-    /// Others say something of us that we did not say, or said in an earlier life with a faster clock: say more.
-    fn own_tags_heard(&mut self, now: Now, version: Version, tags: &BTreeMap<Text, Text>) {
+    /// Others say something of this life that it did not say: say more. What another life, or another of the same name, said
+    /// is no matter of tags.
+    fn own_tags_heard(&mut self, version: Version, tags: &BTreeMap<Text, Text>) {
         let Some(own) = self.table.get(&self.identity.name) else { return };
-        if version < own.version || (version == own.version && *tags == own.tags) {
+        let known = version < own.version || (version == own.version && *tags == own.tags);
+        if known || version.0 != self.identity.generation {
             return;
         }
-        if version.0 > self.identity.generation {
-            self.renew(now, version.0.saturating_add(1));
-        } else {
-            let name = self.identity.name.clone();
-            self.table.change(&name, |record| record.version = (version.0, version.1.saturating_add(1)));
-            self.spread_own_tags();
-        }
+        let name = self.identity.name.clone();
+        self.table.change(&name, |record| record.version = (version.0, version.1.saturating_add(1)));
+        self.spread_own_tags();
     }
 
     /// Tells everyone the own tags in their present version.

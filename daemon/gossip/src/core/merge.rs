@@ -32,14 +32,13 @@ impl Core {
 
     /// What others say of this agent.
     fn merge_own(&mut self, now: Now, entry: &Entry) {
-        let Entry { identity, incarnation, state, since: _, version, tags: _ } = entry;
+        let Entry { identity, incarnation, state, since: _, version: _, tags: _ } = entry;
         if identity.name != self.identity.name || identity.address != self.identity.address {
             // An earlier owner of the address, or of the name; one that lives is told by its own packets.
             return;
         }
-        let later = identity.generation > self.identity.generation || version.0 > self.identity.generation;
-        if later {
-            self.renew(now, identity.generation.max(version.0).saturating_add(1));
+        if identity.generation > self.identity.generation {
+            self.renew(now, identity.generation.saturating_add(1));
             return;
         }
         if identity.generation < self.identity.generation {
@@ -58,6 +57,7 @@ impl Core {
     fn merge_entry(&mut self, now: Now, entry: Entry, speaks: bool, tell: bool) {
         let name = entry.identity.name.clone();
         let present = matches!(entry.state, State::Alive | State::Suspect | State::Leaving);
+        let mut older = false;
         if self.table.tomb(&name).is_some_and(|tomb| tomb.identity.generation >= entry.identity.generation) {
             return;
         }
@@ -67,9 +67,7 @@ impl Core {
                 self.note_conflict(&name, holder, entry.identity.address);
                 return;
             }
-            if speaks {
-                self.make_way(now, &entry.identity);
-            }
+            older = self.make_way(now, &entry.identity);
         } else if entry.since <= now.wall.0.saturating_sub(i64::try_from(self.pace.reap.as_nanos()).unwrap_or(i64::MAX))
         {
             // Others would bring back for ever what each of them is about to forget.
@@ -83,7 +81,7 @@ impl Core {
             None => self.merge_unknown(now, &entry, tell),
             Some(known) => {
                 let known = known.clone();
-                self.merge_known(now, &entry, &known, speaks, tell);
+                self.merge_known(now, &entry, &known, older, tell);
             }
         }
         self.merge_tags(entry, speaks);
@@ -103,11 +101,11 @@ impl Core {
         }
     }
 
-    fn merge_known(&mut self, now: Now, entry: &Entry, known: &Record, speaks: bool, tell: bool) {
+    fn merge_known(&mut self, now: Now, entry: &Entry, known: &Record, older: bool, tell: bool) {
         let Entry { identity, state, .. } = entry;
         let (name, present) = (&identity.name, known.status.is_present());
         let later = identity.generation > known.identity.generation;
-        if identity.generation < known.identity.generation && !speaks {
+        if identity.generation < known.identity.generation && !older {
             return;
         }
         if identity.address != known.identity.address && present && !is_present(*state) {
@@ -167,7 +165,7 @@ impl Core {
     fn merge_tags(&mut self, entry: Entry, speaks: bool) {
         let Entry { identity, version, tags, .. } = entry;
         let Some(known) = self.table.get(&identity.name) else { return };
-        if known.version >= version {
+        if known.version >= version || version.0 > known.identity.generation {
             return;
         }
         self.table.change(&identity.name, |record| {
