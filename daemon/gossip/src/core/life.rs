@@ -150,14 +150,11 @@ impl Core {
         match what {
             What::Tags { version, tags } if own => self.own_tags_heard(version, &tags),
             What::Tags { version, tags } => match self.table.get(&name) {
-                Some(record) if version.0 <= record.identity.generation => {
-                    if record.version < version {
-                        self.table.change(&name, |record| {
-                            record.version = version;
-                            record.tags = tags;
-                        });
-                    }
-                }
+                Some(record) if version <= record.version => {}
+                Some(record) if version.0 <= record.identity.generation => self.table.change(&name, |record| {
+                    record.version = version;
+                    record.tags = tags;
+                }),
                 // Of a life that foca has not told of yet, or of a name that it has not.
                 _ if self.early.len() < EARLY_MOST => {
                     self.early.insert(name, (version, tags));
