@@ -30,6 +30,9 @@ async fn files_are_listed_described_and_read() {
     let (server, dir, agent, id) = sleeping("web", "echo 0123456789; echo '{}' > local/x.json").await;
     let path = dir.path().join(format!("alloc/{id}/web/local/x.json"));
     until("the file", || fs::read(&path).is_ok_and(|bytes| !bytes.is_empty())).await;
+    // What a task prints passes the executor before it is in the log.
+    let log = dir.path().join(format!("alloc/{id}/alloc/logs/web.stdout.0"));
+    until("the log", || fs::read(&log).is_ok_and(|bytes| bytes.len() > 10)).await;
     let files = agent.client.files(id).unwrap();
     let names = |entries: Vec<nomadd_model::AllocFileInfo>| {
         entries.into_iter().map(|entry| format!("{} {}", entry.file_mode, entry.name)).collect::<Vec<_>>()
