@@ -83,7 +83,13 @@ fn text(event: &Value) -> String {
     }
     let namespace = word("Namespace");
     let key = if namespace.is_empty() { word("Key").to_owned() } else { format!("{namespace}/{}", word("Key")) };
-    format!("{:>8}  {:<10}  {:<29}  {key}  {}\n", event["Index"], word("Topic"), word("Type"), told.join(" "))
+    format!(
+        "{:>8}  {:<10}  {:<29}  {key}  {}\n",
+        event["Index"].to_string(),
+        word("Topic"),
+        word("Type"),
+        told.join(" ")
+    )
 }
 
 #[cfg(test)]

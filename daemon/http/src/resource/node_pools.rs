@@ -63,7 +63,12 @@ pub async fn one(app: &App, call: Call, name: &str) -> Answered {
 
 async fn write(app: &App, mut call: Call, name: Option<&str>) -> Answered {
     let caller = app.caller(&call)?;
-    let mut pool: NodePool = call.json().await?;
+    let mut written: serde_json::Value = call.json().await?;
+    // Nomad's Go client writes an unset span as an empty text.
+    if let Some(fields) = written.as_object_mut() {
+        fields.retain(|name, value| !(name.eq_ignore_ascii_case("NodeIdentityTTL") && *value == ""));
+    }
+    let mut pool: NodePool = serde_json::from_value(written).map_err(Failure::bad_request)?;
     match name.filter(|name| !name.is_empty()) {
         Some(name) if pool.name.is_empty() => name.clone_into(&mut pool.name),
         Some(name) if pool.name != name => {
