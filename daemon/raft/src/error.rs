@@ -148,21 +148,17 @@ pub enum MembershipError {
     },
     /// A member has that name or address under another id.
     #[error(
-        "{name} at {address} has the id {found}, but this cluster knows {known_name} at {known_address} as {known}: its disk was lost or another server took its place; remove the old one first (operator raft remove-peer {known})"
+        "{} at {} has the id {found}, but this cluster knows {} at {} as {known}: its disk was lost or another server took its place; remove the old one first (operator raft remove-peer {known})", newcomer.name, newcomer.address, member.name, member.address
     )]
     Known {
-        /// The newcomer's name.
-        name: String,
-        /// Its address.
-        address: String,
+        /// The newcomer.
+        newcomer: Box<Server>,
         /// Its id.
         found: ServerId,
+        /// The member.
+        member: Box<Server>,
         /// The member's id.
         known: ServerId,
-        /// The member's name.
-        known_name: String,
-        /// The member's address.
-        known_address: String,
     },
     /// The same id is alive at two addresses.
     #[error(

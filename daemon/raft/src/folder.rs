@@ -34,6 +34,15 @@ struct VersionFile {
     server: ServerId,
 }
 
+/// How a process makes sure that nobody else uses the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alone {
+    /// By the operating system's lock.
+    Lock,
+    /// It knows (simulation, whose disk may be no real one).
+    Known,
+}
+
 /// An open data folder; dropping it gives it free.
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -43,7 +52,7 @@ pub(crate) struct Folder {
     pub(crate) server: ServerId,
     path: PathBuf,
     member: bool,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
@@ -52,9 +61,9 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenErro
 
 impl Folder {
     /// Opens a folder, or makes one for the server `fresh`.
-    pub(crate) fn open(disk: &dyn Disk, path: &Path, fresh: ServerId) -> Result<Self, OpenError> {
+    pub(crate) fn open(disk: &dyn Disk, path: &Path, fresh: ServerId, alone: Alone) -> Result<Self, OpenError> {
         disk.create_folder(path).map_err(failed("create data folder", path))?;
-        let lock = lock(path)?;
+        let lock = (alone == Alone::Lock).then(|| lock(path)).transpose()?;
         let version = path.join("version.json");
         let names = disk.list(path).map_err(failed("read data folder", path))?;
         let server = if names.iter().any(|name| name == "version.json") {
@@ -138,18 +147,23 @@ mod tests {
         let scratch = Scratch::new("folder");
         let disk = RealDisk::default();
         let (first, second) = (ServerId(nomadd_model::NodeId([1; 16])), ServerId(nomadd_model::NodeId([2; 16])));
-        let folder = Folder::open(&disk, &scratch.0, first).unwrap();
-        let error = Folder::open(&disk, &scratch.0, second).unwrap_err().to_string();
+        let folder = Folder::open(&disk, &scratch.0, first, Alone::Lock).unwrap();
+        let error = Folder::open(&disk, &scratch.0, second, Alone::Lock).unwrap_err().to_string();
         assert!(error.contains(&format!("is in use by pid {}", std::process::id())), "{error}");
         drop(folder);
-        assert_eq!(Folder::open(&disk, &scratch.0, second).unwrap().server, first);
+        assert_eq!(Folder::open(&disk, &scratch.0, second, Alone::Lock).unwrap().server, first);
         std::fs::write(scratch.0.join("version.json"), br#"{"format":2,"server":"x"}"#).unwrap();
-        let error = Folder::open(&disk, &scratch.0, first).unwrap_err().to_string();
+        let error = Folder::open(&disk, &scratch.0, first, Alone::Lock).unwrap_err().to_string();
         assert!(error.contains("has format 2, this release reads format 1"), "{error}");
         std::fs::write(scratch.0.join("version.json"), b"{").unwrap();
-        assert!(Folder::open(&disk, &scratch.0, first).unwrap_err().to_string().contains("version.json is damaged"));
+        assert!(
+            Folder::open(&disk, &scratch.0, first, Alone::Lock)
+                .unwrap_err()
+                .to_string()
+                .contains("version.json is damaged")
+        );
         std::fs::remove_file(scratch.0.join("version.json")).unwrap();
         std::fs::create_dir(scratch.0.join("log")).unwrap();
-        assert!(Folder::open(&disk, &scratch.0, first).unwrap_err().to_string().contains("missing"));
+        assert!(Folder::open(&disk, &scratch.0, first, Alone::Lock).unwrap_err().to_string().contains("missing"));
     }
 }

@@ -19,9 +19,10 @@ use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 use crate::archive::{self, SnapshotHeader};
 use crate::config::{Config, Limits};
 use crate::error::{Leader, OpenError, ProposeError, SnapshotError};
-use crate::folder::Folder;
+use crate::folder::{Alone, Folder};
 use crate::machine::{Happened, Machine, Published, encode};
 use crate::membership::{Configuration, Member, ServerId};
+use crate::prompt;
 use crate::restore::{self, Piece};
 use crate::room::{Order, Room};
 use crate::shared::{Core, Shared};
@@ -124,6 +125,20 @@ impl Raft {
         let (ready, started) = oneshot::channel();
         let (made, opened) = oneshot::channel();
         let (ended, end) = oneshot::channel();
+        let restoring = tokio::sync::Mutex::default();
+        let under_way = Arc::new(Semaphore::new((limits.waiting / UNIT).max(1)));
+        if runtime.pool.is_inline() {
+            let (shared, room) = {
+                let (shared, build) = open(&config, taken)?;
+                (shared, build(config))
+            };
+            let room = prompt::seeded(runtime.seeds.clone(), room.run(ready));
+            runtime.tasks.spawn(TaskKind::Background, room);
+            let ended = |_| OpenError::Start("the room was cancelled".to_owned());
+            let recovered = started.await.map_err(ended)??;
+            let inner = Inner { shared, space, under_way, limits, runtime, orders, restoring };
+            return Ok((Self(Arc::new(inner)), recovered));
+        }
         let folder = config.folder.clone();
         let thread = std::thread::Builder::new().name("raft".into()).spawn(move || {
             run(config, taken, made, ready);
@@ -140,8 +155,6 @@ impl Raft {
                 std::future::pending::<()>().await;
             }
         });
-        let under_way = Arc::new(Semaphore::new((limits.waiting / UNIT).max(1)));
-        let restoring = tokio::sync::Mutex::default();
         let inner = Inner { shared, space, under_way, limits, runtime, orders, restoring };
         Ok((Self(Arc::new(inner)), recovered))
     }
@@ -364,7 +377,35 @@ impl Raft {
         let _alone = self.0.restoring.lock().await;
         let restore = self.0.runtime.seeds.seed();
         let (out, mut pieces) = mpsc::channel::<Piece>(4);
-        let cut = self.0.runtime.pool.run(move || restore::pieces(restore, &state, &header, out));
+        let inline = self.0.runtime.pool.is_inline();
+        let cut = async {
+            if inline {
+                let mut all = Vec::new();
+                restore::pieces(
+                    restore,
+                    &state,
+                    &header,
+                    Box::new(|piece| {
+                        all.push(piece);
+                        Ok(())
+                    }),
+                )?;
+                for piece in all {
+                    // Nobody takes them when the write has failed, which is what counts then.
+                    if out.send(piece).await.is_err() {
+                        break;
+                    }
+                }
+                drop(out);
+                return Ok(());
+            }
+            let cut = move || {
+                let gone = |_| std::io::Error::other("nobody takes the pieces any more");
+                restore::pieces(restore, &state, &header, Box::new(|piece| out.blocking_send(piece).map_err(gone)))
+            };
+            let cut = self.0.runtime.pool.run(cut).await;
+            cut.map_err(|error| SnapshotError::Start(error.to_string()))?
+        };
         let write = async {
             let mut index = Err(SnapshotError::from(ProposeError::Uncertain));
             while let Some(piece) = pieces.recv().await {
@@ -378,7 +419,7 @@ impl Raft {
         };
         let (cut, index) = tokio::join!(cut, write);
         let index = index?;
-        cut.map_err(|error| SnapshotError::Start(error.to_string()))??;
+        cut?;
         // A new leader in between has ended it.
         if self.0.shared.published.restored.load(Ordering::SeqCst) != restore {
             return Err(ProposeError::Uncertain.into());
@@ -427,30 +468,32 @@ fn run(
     made: oneshot::Sender<Result<Arc<Shared>, OpenError>>,
     ready: oneshot::Sender<Result<Recovered, OpenError>>,
 ) {
+    // Connections with other servers are driven here, apart from everything else.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(source) => {
+            let (what, path) = ("start the raft room for", config.folder);
+            return drop(made.send(Err(OpenError::Io { what, path, source })));
+        }
+    };
     let opened = open(&config, orders);
-    let (runtime, shared, room) = match opened {
-        Ok((runtime, shared, build)) => (runtime, shared, build),
+    let (shared, room) = match opened {
+        Ok((shared, build)) => (shared, build),
         Err(error) => return drop(made.send(Err(error))),
     };
+    let seeds = config.runtime.seeds.clone();
     let room = room(config);
     if made.send(Ok(shared)).is_ok() {
-        runtime.block_on(room.run(ready));
+        runtime.block_on(prompt::seeded(seeds, room.run(ready)));
     }
 }
 
 type Build = Box<dyn FnOnce(Config) -> Room>;
 
-fn open(
-    config: &Config,
-    orders: mpsc::Receiver<Order>,
-) -> Result<(tokio::runtime::Runtime, Arc<Shared>, Build), OpenError> {
+fn open(config: &Config, orders: mpsc::Receiver<Order>) -> Result<(Arc<Shared>, Build), OpenError> {
     let failed = |what| move |source| OpenError::Io { what, path: config.folder.clone(), source };
-    // Connections with other servers are driven here, apart from everything else.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(failed("start the raft room for"))?;
-    let folder = Folder::open(&*config.disk, &config.folder, config.fresh_id)?;
+    let alone = if config.runtime.pool.is_inline() { Alone::Known } else { Alone::Lock };
+    let folder = Folder::open(&*config.disk, &config.folder, config.fresh_id, alone)?;
     let (snapshots, newest) = Snapshots::open(Arc::clone(&config.disk), &folder.snapshots)?;
     let (snapshots, published) = (Arc::new(snapshots), Arc::new(Published::new(newest.unwrap_or_default())));
     let clock = config.runtime.clock.clone();
@@ -460,5 +503,5 @@ fn open(
     let shared = Arc::new(Shared::new(config, folder.server, published, snapshots));
     let in_room = Arc::clone(&shared);
     let build = move |config| Room::new(config, folder, in_room, machine, orders);
-    Ok((runtime, shared, Box::new(build)))
+    Ok((shared, Box::new(build)))
 }

@@ -3,11 +3,17 @@
 //! The only owner of openraft's types. Everything acknowledged survives the process at any instant and, with
 //! `Durability::Sync`, the machine. `server` holds the `Raft` handle; nothing here knows what commands mean.
 //!
+//! Other servers are reached through `Peers`, and reach this one through `Raft::answer`; snapshots go over a connection of
+//! their own. `members.rs` says who the servers are, `answer.rs` who must not take part.
+//!
 //! | thread | does |
 //! |---|---|
-//! | `raft` | openraft, and the room that starts it again after a failure of the disk |
+//! | `raft` | openraft, the connections with other servers, and the room that starts it again after a failure of the disk |
 //! | `raft-log` | writes and syncs what came meanwhile, in one go |
 //! | `raft-apply` | applies, publishes, answers, wakes |
+//!
+//! With simulated surroundings (`Runtime::simulated`) there are no threads: all of it runs where it is asked for, draws from the
+//! runtime's seeds, and waits in tokio's time.
 
 mod answer;
 pub mod archive;

@@ -52,6 +52,9 @@ struct Shared {
     failed: watch::Sender<Option<Arc<str>>>,
     /// Who the servers are, whatever the entries say.
     members: OnceLock<Override>,
+    /// The files, when whoever asks writes them (simulation); otherwise the writer's thread has them.
+    here: Mutex<Option<Segments>>,
+    inline: bool,
 }
 
 /// What readers see: everything appended, durable or not.
@@ -123,6 +126,7 @@ impl Writer {
     pub(crate) fn close(&mut self) {
         locked(&self.log.0.queue).closed = true;
         self.log.0.wake.notify_all();
+        locked(&self.log.0.here).take();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -145,6 +149,7 @@ impl Log {
         (salt, segment): (u32, u64),
         published: Arc<Published>,
         grown: (Arc<Notify>, u64),
+        inline: bool,
     ) -> Result<(Self, Writer, Opened), LogError> {
         let (segments, found) = Segments::open(disk, folder, salt, segment)?;
         let last = found.last();
@@ -172,7 +177,13 @@ impl Log {
             appended: AtomicU64::new(0),
             failed: watch::Sender::new(None),
             members: OnceLock::new(),
+            here: Mutex::default(),
+            inline,
         }));
+        if inline {
+            *locked(&log.0.here) = Some(segments);
+            return Ok((log.clone(), Writer { log, thread: None }, opened));
+        }
         let shared = Arc::clone(&log.0);
         let run = move || shared.run(segments);
         let thread = std::thread::Builder::new().name("raft-log".into()).spawn(run).map_err(|source| LogError::Io {
@@ -225,7 +236,11 @@ impl Log {
 
     fn ask(&self, request: Request) {
         locked(&self.0.queue).requests.push(request);
-        self.0.wake.notify_one();
+        if self.0.inline {
+            self.0.write_here();
+        } else {
+            self.0.wake.notify_one();
+        }
     }
     async fn ask_and_wait(&self, request: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Request) -> io::Result<()> {
         let (done, told) = oneshot::channel();
@@ -338,45 +353,66 @@ impl Shared {
                 }
                 (std::mem::take(&mut queue.requests), queue.committed.take())
             };
-            let mut changes = Vec::new();
-            let mut told = Vec::new();
-            changes.extend(committed.map(Change::Committed));
-            for request in requests {
-                match request {
-                    Request::Append { entries, done } => {
-                        changes.extend(entries.into_iter().map(Change::Entry));
-                        told.push(Told::Flushed(done));
-                    }
-                    Request::Vote { vote, done } => {
-                        changes.push(Change::Vote(vote));
-                        told.push(Told::Sender(done));
-                    }
-                    Request::Truncate { stay, last, done } => {
-                        // Positions change, so what stands before it is written first.
-                        self.write(&mut segments, &mut changes, &mut told);
-                        changes.push(Change::Truncate { stay, last });
-                        told.push(Told::Sender(done));
-                        self.write(&mut segments, &mut changes, &mut told);
-                        let mut view = locked(&self.view);
-                        let keep = usize::try_from(stay.saturating_sub(view.first)).unwrap_or(usize::MAX);
-                        view.positions.truncate(keep);
-                    }
-                    Request::Purge { upto } => {
-                        self.write(&mut segments, &mut changes, &mut told);
-                        self.purge(&mut segments, upto);
-                    }
-                    Request::Reset { previous, done } => {
-                        self.write(&mut segments, &mut changes, &mut told);
-                        self.reset(&mut segments, previous, done);
-                    }
-                }
-            }
-            self.write(&mut segments, &mut changes, &mut told);
+            self.serve(&mut segments, requests, committed);
             if segments.newest() != newest {
                 newest = segments.newest();
                 locked(&self.view).files = segments.readable();
             }
         }
+    }
+
+    /// What is queued, where it is asked for.
+    fn write_here(&self) {
+        let mut here = locked(&self.here);
+        let (requests, committed) = {
+            let mut queue = locked(&self.queue);
+            (std::mem::take(&mut queue.requests), queue.committed.take())
+        };
+        if let Some(segments) = here.as_mut() {
+            let newest = segments.newest();
+            self.serve(segments, requests, committed);
+            if segments.newest() != newest {
+                locked(&self.view).files = segments.readable();
+            }
+        }
+    }
+
+    /// Writes requests in their order, together as far as that goes.
+    fn serve(&self, segments: &mut Segments, requests: Vec<Request>, committed: Option<LogId>) {
+        let mut changes = Vec::new();
+        let mut told = Vec::new();
+        changes.extend(committed.map(Change::Committed));
+        for request in requests {
+            match request {
+                Request::Append { entries, done } => {
+                    changes.extend(entries.into_iter().map(Change::Entry));
+                    told.push(Told::Flushed(done));
+                }
+                Request::Vote { vote, done } => {
+                    changes.push(Change::Vote(vote));
+                    told.push(Told::Sender(done));
+                }
+                Request::Truncate { stay, last, done } => {
+                    // Positions change, so what stands before it is written first.
+                    self.write(segments, &mut changes, &mut told);
+                    changes.push(Change::Truncate { stay, last });
+                    told.push(Told::Sender(done));
+                    self.write(segments, &mut changes, &mut told);
+                    let mut view = locked(&self.view);
+                    let keep = usize::try_from(stay.saturating_sub(view.first)).unwrap_or(usize::MAX);
+                    view.positions.truncate(keep);
+                }
+                Request::Purge { upto } => {
+                    self.write(segments, &mut changes, &mut told);
+                    self.purge(segments, upto);
+                }
+                Request::Reset { previous, done } => {
+                    self.write(segments, &mut changes, &mut told);
+                    self.reset(segments, previous, done);
+                }
+            }
+        }
+        self.write(segments, &mut changes, &mut told);
     }
 
     fn fail(&self, error: &io::Error) -> io::Error {

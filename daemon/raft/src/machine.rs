@@ -8,7 +8,7 @@ mod store;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 
 use arc_swap::ArcSwap;
 use nomadd_model::Time;
@@ -92,7 +92,16 @@ pub(crate) struct Machine {
     pub(crate) clock: Clock,
     /// Whether blocking work is done where it is asked for.
     pub(crate) inline: bool,
-    work: mpsc::SyncSender<Work>,
+    work: Worker,
+}
+
+/// Who does the work.
+#[derive(Clone, Debug)]
+enum Worker {
+    /// A thread.
+    Queue(mpsc::SyncSender<Work>),
+    /// Whoever asks (simulation).
+    Here(Arc<Mutex<Thread>>),
 }
 
 impl std::fmt::Debug for Work {
@@ -112,20 +121,28 @@ impl Machine {
         clock: Clock,
         inline: bool,
     ) -> io::Result<Self> {
-        let (work, queue) = mpsc::sync_channel(4);
         let thread = Thread {
             state: State::clone(&published.applied.load().state),
             published: Arc::clone(&published),
             restore: Spool::new(&snapshots),
         };
-        std::thread::Builder::new().name("raft-apply".into()).spawn(move || thread.run(&queue))?;
+        let work = if inline {
+            Worker::Here(Arc::new(Mutex::new(thread)))
+        } else {
+            let (work, queue) = mpsc::sync_channel(4);
+            std::thread::Builder::new().name("raft-apply".into()).spawn(move || thread.run(&queue))?;
+            Worker::Queue(work)
+        };
         Ok(Self { published, snapshots, clock, inline, work })
     }
 
     async fn ask(&self, work: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Work) -> io::Result<()> {
         let (done, told) = oneshot::channel();
         let gone = || io::Error::other("the apply thread has ended");
-        self.work.send(work(done)).map_err(|_| gone())?;
+        match &self.work {
+            Worker::Queue(queue) => queue.send(work(done)).map_err(|_| gone())?,
+            Worker::Here(thread) => thread.lock().unwrap_or_else(PoisonError::into_inner).one(work(done)),
+        }
         told.await.map_err(|_| {
             let _first = self.published.halted.set("applying a log entry failed in an unforeseen way: this is a bug of nomadd; keep the data folder and report it".into());
             gone()
@@ -143,10 +160,17 @@ impl Machine {
 }
 
 /// What an entry asked for.
+#[expect(clippy::large_enum_variant, reason = "moved once per entry: a box would cost an allocation each")]
 enum Done {
     Command(Time, Command),
     Piece,
     Restored,
+}
+
+impl std::fmt::Debug for Thread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Thread")
+    }
 }
 
 struct Thread {
@@ -159,18 +183,22 @@ struct Thread {
 impl Thread {
     fn run(mut self, queue: &mpsc::Receiver<Work>) {
         while let Ok(work) = queue.recv() {
-            match work {
-                // Whoever asked is gone when the room restarts.
-                Work::Apply { entries, done } => drop(done.send(self.apply(entries))),
-                Work::Install { applied, done } => {
-                    self.abort_restore();
-                    self.state = State::clone(&applied.state);
-                    let index = applied.last.map_or(0, |id| id.index);
-                    self.published.applied.store(Arc::from(applied));
-                    self.published.index.send_replace(index);
-                    self.published.watchers.wake_all();
-                    drop(done.send(Ok(())));
-                }
+            self.one(work);
+        }
+    }
+
+    fn one(&mut self, work: Work) {
+        match work {
+            // Whoever asked is gone when the room restarts.
+            Work::Apply { entries, done } => drop(done.send(self.apply(entries))),
+            Work::Install { applied, done } => {
+                self.abort_restore();
+                self.state = State::clone(&applied.state);
+                let index = applied.last.map_or(0, |id| id.index);
+                self.published.applied.store(Arc::from(applied));
+                self.published.index.send_replace(index);
+                self.published.watchers.wake_all();
+                drop(done.send(Ok(())));
             }
         }
     }

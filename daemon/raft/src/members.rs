@@ -106,14 +106,8 @@ impl Raft {
         let taken =
             members.iter().find(|known| known.server.name == server.name || known.server.address == server.address);
         if let Some(known) = taken {
-            let error = MembershipError::Known {
-                name: server.name.clone(),
-                address: server.address.clone(),
-                found: id,
-                known: known.id,
-                known_name: known.server.name.clone(),
-                known_address: known.server.address.clone(),
-            };
+            let (newcomer, member) = (Box::new(server.clone()), Box::new(known.server.clone()));
+            let error = MembershipError::Known { newcomer, found: id, member, known: known.id };
             self.peer(id, &server).tell(Refusal { why: Why::Lost, text: error.to_string() }).await;
             return Err(error);
         }

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use nomadd_model::Time;
 use nomadd_state::State;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
 
 use crate::archive::{self, SnapshotHeader};
 use crate::disk::{Disk, DiskFile, Open};
@@ -113,12 +112,12 @@ impl Spool {
     }
 }
 
-/// Writes the state into pieces; each waits until there is room for it. Blocking.
+/// Writes the state into pieces. Blocking.
 pub(crate) fn pieces(
     restore: u64,
     state: &State,
     header: &SnapshotHeader,
-    out: mpsc::Sender<Piece>,
+    out: Out<'_>,
 ) -> Result<(), crate::error::SnapshotError> {
     let mut cutter = Cutter { restore, offset: 0, data: Vec::with_capacity(PIECE), out };
     let size = archive::write(state, header, &mut cutter)?;
@@ -126,25 +125,28 @@ pub(crate) fn pieces(
     cutter.cut(Some(size)).map_err(failed)
 }
 
-struct Cutter {
+/// Where pieces go.
+pub(crate) type Out<'a> = Box<dyn FnMut(Piece) -> io::Result<()> + 'a>;
+
+struct Cutter<'a> {
     restore: u64,
     offset: u64,
     data: Vec<u8>,
-    out: mpsc::Sender<Piece>,
+    out: Out<'a>,
 }
 
-impl Cutter {
+impl Cutter<'_> {
     fn cut(&mut self, whole: Option<u64>) -> io::Result<()> {
         let data = std::mem::replace(&mut self.data, Vec::with_capacity(PIECE));
         let length = data.len() as u64;
         let (restore, offset, data) = (self.restore, self.offset, nomadd_model::Bytes(data));
         let piece = Piece { restore, offset, data, whole, now: Time::default() };
         self.offset += length;
-        self.out.blocking_send(piece).map_err(|_| io::Error::other("nobody takes the pieces any more"))
+        (self.out)(piece)
     }
 }
 
-impl Write for Cutter {
+impl Write for Cutter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = (PIECE - self.data.len()).min(bytes.len());
         self.data.extend_from_slice(&bytes[..room]);

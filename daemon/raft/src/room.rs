@@ -212,8 +212,14 @@ impl Room {
         let before = published.count();
         let grown = (Arc::clone(&self.shared.grown), self.config.limits.snapshot_bytes.max(1));
         let disk = Arc::clone(&self.config.disk);
-        let (log, writer, mut opened) =
-            Log::open(disk, &self.folder.log, (salt, self.config.limits.segment), Arc::clone(&published), grown)?;
+        let (log, writer, mut opened) = Log::open(
+            disk,
+            &self.folder.log,
+            (salt, self.config.limits.segment),
+            Arc::clone(&published),
+            grown,
+            self.config.runtime.pool.is_inline(),
+        )?;
         self.check(&opened, first)?;
         log.keep_after(self.shared.snapshots.oldest_index());
         let last = opened.last.max(published.applied.load().last).map(|id| id.index);

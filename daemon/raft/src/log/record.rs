@@ -50,7 +50,7 @@ pub(crate) fn entry_head(body: &[u8]) -> Option<(u64, u64, u8)> {
 
 /// An entry from its stored form; why not, in words.
 pub(crate) fn read_entry(body: &[u8]) -> Result<Entry, String> {
-    read_with(body, |rest| bytes::Bytes::copy_from_slice(rest))
+    read_with(body, bytes::Bytes::copy_from_slice)
 }
 
 /// The same, sharing the bytes with where they came from.

@@ -108,6 +108,8 @@ pub struct Cluster {
     pub links: Arc<Links>,
     pub nodes: Vec<Node>,
     pub change: fn(&mut Config),
+    /// The seed of a simulation.
+    pub simulated: Option<u64>,
 }
 
 impl Cluster {
@@ -120,7 +122,7 @@ impl Cluster {
             bulk: AtomicU64::new(0),
             on_consensus: AtomicU64::new(0),
         };
-        let mut cluster = Self { links: Arc::new(links), nodes: Vec::new(), change };
+        let mut cluster = Self { links: Arc::new(links), nodes: Vec::new(), change, simulated: None };
         for number in 0..count {
             cluster.add(&format!("s{number}")).await;
         }
@@ -152,10 +154,14 @@ impl Cluster {
     }
     pub fn config(&self, at: usize) -> Config {
         let node = &self.nodes[at];
-        let mut config = Config::new(node.folder.0.clone(), node.server.clone(), Durability::Sync, Runtime::real(2));
+        let (runtime, durability) = match self.simulated {
+            Some(seed) => (Runtime::simulated(seed * 10 + at as u64), Durability::NoSync),
+            None => (Runtime::real(2), Durability::Sync),
+        };
+        let mut config = Config::new(node.folder.0.clone(), node.server.clone(), durability, runtime);
         config.limits.free = 0;
         config.bootstrap = Bootstrap::Wait;
-        config.disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk::default()), Arc::clone(&node.faults)));
+        config.disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk { durability }), Arc::clone(&node.faults)));
         config.peers = Some(Arc::new(From { links: Arc::clone(&self.links), address: node.server.address.clone() }));
         (self.change)(&mut config);
         config
@@ -224,6 +230,20 @@ impl Cluster {
         })
         .await;
         found.unwrap()
+    }
+    /// The leader, in virtual time: the only one that has one of the newest term behind it.
+    pub async fn settle(&self) -> usize {
+        for _ in 0..10_000 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let term = |at: &usize| self.nodes[*at].raft().leadership().borrow().term;
+            let newest = (0..self.nodes.len()).map(|at| term(&at)).max();
+            if let [leader] = self.leading()[..]
+                && Some(term(&leader)) == newest
+            {
+                return leader;
+            }
+        }
+        panic!("nobody leads");
     }
     /// Writes through whoever leads until it is taken; how long that took.
     pub async fn write(&self, name: &str) -> Duration {

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod chaos;
 mod cluster;
 mod disk;
 mod killer;
 mod servers;
 mod several;
+mod simulated;
 mod snapshots;
 mod support;
 
