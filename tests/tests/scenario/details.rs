@@ -37,9 +37,7 @@ async fn an_allocations_facts_stand_under_nomads_names() {
     // Evaluations name the deployment, and the monitor follows it.
     let stop = agent.ctl(&["job", "stop", "web"]).await.ok();
     assert!(stop.contains("Evaluation within deployment") && stop.contains("Monitoring deployment"), "{stop}");
-    agent
-        .allocations_until("web", "it is over", |all| all.iter().all(|one| one["ClientStatus"] == "complete"))
-        .await;
+    agent.allocations_until("web", "it is over", |all| all.iter().all(|one| one["ClientStatus"] == "complete")).await;
     let signal = agent.ctl(&["alloc", "signal", id]).await.code(1);
     assert!(signal.err.contains("* Failed to signal task: t, err: Task not running"), "{signal:?}");
 }

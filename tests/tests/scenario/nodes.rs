@@ -26,7 +26,8 @@ async fn a_drain_moves_what_may_move_and_takes_the_rest_at_its_deadline() {
     agent.ctl(&["job", "run", "web.nomad.hcl"]).await.ok();
     let node = own(&agent).await["ID"].as_str().unwrap().to_owned();
 
-    let mut monitor = agent.follow("drain", &["node", "drain", "-enable", "-deadline=4s", "-m", "new kernel", "-self", "-yes"]);
+    let mut monitor =
+        agent.follow("drain", &["node", "drain", "-enable", "-deadline=4s", "-m", "new kernel", "-self", "-yes"]);
     monitor.prints("Ctrl-C to stop monitoring: will not cancel the node drain").await;
     monitor.prints(&format!("Node {node:?} drain strategy set")).await;
     let status = agent.ctl(&["node", "status", &node]).await.ok();
@@ -52,7 +53,10 @@ async fn a_drain_moves_what_may_move_and_takes_the_rest_at_its_deadline() {
 
     let drained = own(&agent).await;
     assert_eq!((&drained["Drain"], &drained["SchedulingEligibility"]), (&false.into(), &"ineligible".into()));
-    assert_eq!((&drained["LastDrain"]["Status"], &drained["LastDrain"]["Meta"]["message"]), (&"complete".into(), &"new kernel".into()));
+    assert_eq!(
+        (&drained["LastDrain"]["Status"], &drained["LastDrain"]["Meta"]["message"]),
+        (&"complete".into(), &"new kernel".into())
+    );
     let last = drained["Events"].as_array().unwrap().last().unwrap();
     assert_eq!((&last["Subsystem"], &last["Message"]), (&"Drain".into(), &"Node drain complete".into()));
     assert_eq!(last["Details"]["deadline_reached"], "true");
@@ -86,7 +90,10 @@ async fn a_drain_waits_for_batch_jobs_leaves_system_jobs_and_can_be_cancelled() 
     assert_eq!(running(&agent.allocations("sums").await), 1, "a batch job may end by itself");
     agent.ctl(&["node", "drain", "-disable", "-keep-ineligible", "-yes", "-m", "not today", "-self"]).await.ok();
     let kept = own(&agent).await;
-    assert_eq!((&kept["LastDrain"]["Status"], &kept["SchedulingEligibility"]), (&"canceled".into(), &"ineligible".into()));
+    assert_eq!(
+        (&kept["LastDrain"]["Status"], &kept["SchedulingEligibility"]),
+        (&"canceled".into(), &"ineligible".into())
+    );
     assert_eq!(kept["LastDrain"]["Meta"]["cancel_message"], "not today");
     let none = agent.ctl(&["node", "drain", "-monitor", "-self"]).await.code(0);
     assert_eq!(none.err.trim_end(), "No drain strategy set");
@@ -117,11 +124,21 @@ async fn metadata_set_at_run_time_counts_for_constraints_and_outlasts_the_agent(
     assert_eq!((&node["Meta"]["tier"], &node["Meta"]["rack"]), (&"gold".into(), &"r9".into()));
     agent.ctl(&["node", "meta", "apply", "-unset", "rack"]).await.ok();
     let read: Value = serde_json::from_str(&agent.ctl(&["node", "meta", "read", "-json"]).await.ok()).unwrap();
-    assert_eq!(read, serde_json::json!({
-        "Dynamic": { "rack": null, "tier": "gold" }, "Meta": { "tier": "gold" }, "Static": { "rack": "r1" }
-    }));
+    assert_eq!(
+        read,
+        serde_json::json!({
+            "Dynamic": { "rack": null, "tier": "gold" }, "Meta": { "tier": "gold" }, "Static": { "rack": "r1" }
+        })
+    );
     let shown = agent.ctl(&["node", "meta", "read"]).await.ok();
-    assert_eq!(shown.trim_end(), "All Meta\ntier = gold\n\nDynamic Meta\nrack = <unset>\ntier = gold\n\nStatic Meta\nrack = r1");
+    assert_eq!(
+        shown.trim_end(),
+        "All Meta\ntier = gold\n\nDynamic Meta\nrack = <unset>\ntier = gold\n\nStatic Meta\nrack = r1"
+    );
     let refused = agent.ctl(&["node", "meta", "apply", "1a=x"]).await.code(1);
-    assert!(refused.err.contains("\"1a\" is invalid; metadata keys must be valid dotted hcl identifiers"), "{}", refused.err);
+    assert!(
+        refused.err.contains("\"1a\" is invalid; metadata keys must be valid dotted hcl identifiers"),
+        "{}",
+        refused.err
+    );
 }
