@@ -6,22 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use nomadd_client::Client;
-use nomadd_config::{Config, Interfaces, Mode};
-use nomadd_http::{AgentInfo, App, Limits, Listener};
-use nomadd_raft::{Durability, Raft};
-use nomadd_rpc::InProcess;
+use nomadd_client::{Client, ServeTunnel};
+use nomadd_config::{Config, Interfaces, Mode, Tls};
+use nomadd_http::{AgentInfo, App, Limits, Listener, Ways};
+use nomadd_rpc::Network;
 use nomadd_runtime::Runtime;
 use nomadd_runtime::log::{Format, Level, Log, Options as LogOptions, RotatedFile};
-use nomadd_server::Server;
-use nomadd_server::nodes::NodeService;
 
 use crate::cli::Options;
 use crate::control::AgentControl;
 use crate::folders::Folders;
+use crate::halves::{ClientHalf, ServerHalf};
 use crate::measure::Measures;
+use crate::network::Security;
 use crate::signals::{Signals, Wish};
-use crate::{describe, interfaces, sd_notify};
+use crate::ways::{ClientWays, ServerWays};
+use crate::{interfaces, sd_notify};
 
 /// How long an ordered stop may take before the agent goes all the same.
 const STOP_TIME: Duration = Duration::from_secs(5);
@@ -86,9 +86,6 @@ fn configure(options: &Options, interfaces: &Interfaces) -> Result<(Config, Vec<
     if !config.server.enabled && !config.client.enabled {
         return Err("Must specify either server, client or dev mode for the agent.".to_owned());
     }
-    if !config.server.enabled {
-        return Err("an agent that is only a client is not there yet: this build runs server and client in one process (add -server, or use -dev)".to_owned());
-    }
     Ok((config, loaded.warnings.iter().map(ToString::to_string).collect()))
 }
 
@@ -103,81 +100,59 @@ async fn live(config: Config, warnings: Vec<String>, threads: usize) -> anyhow::
     let log = open_log(&config, &runtime)?;
     let name = if config.name.is_empty() { host_name() } else { config.name.clone() };
 
-    let rpc_address = config.advertise_rpc.clone();
-    let member = nomadd_raft::Server { name: format!("{name}.{}", config.region), address: rpc_address.clone() };
-    let durability = if folders.is_temporary() { Durability::NoSync } else { Durability::Sync };
-    let mut raft_config = nomadd_raft::Config::new(folders.server.join("raft"), member, durability, runtime.clone());
-    describe::raft_limits(&config, &mut raft_config.limits);
-    let (raft, recovered) = Raft::open(raft_config).await.context("cannot open the server's log")?;
-    let server_config = describe::server(&config, &name, &raft.id().to_string(), folders.server.clone());
-    let server = Server::start(server_config, raft.clone(), runtime.clone()).context("cannot start the server")?;
+    let security = Security::new(&config, &runtime)?;
+    let network = security.network.clone();
 
-    let client = if config.client.enabled {
-        let address = listeners.first().map(|listener| listener.address().to_string()).unwrap_or_default();
-        let client_config = describe::client(&config, &folders, &name, &address)?;
-        let connection = Arc::new(InProcess::new(Arc::new(NodeService::new(server.clone()))));
-        Some(Client::start(client_config, connection, runtime.clone()).await.context("cannot start the client")?)
-    } else {
-        None
+    let server = match config.server.enabled {
+        true => Some(ServerHalf::start(&config, &name, &folders, &network, &runtime).await?),
+        false => None,
+    };
+    let address = listeners.first().map(|listener| listener.address().to_string()).unwrap_or_default();
+    let client = match config.client.enabled {
+        true => Some(ClientHalf::start(&config, &name, &address, &folders, server.as_ref(), &network, &runtime).await?),
+        false => None,
     };
 
-    banner(&config, &listeners, client.as_ref(), &raft.id().to_string());
+    let server_id = server.as_ref().map(|half| half.raft.id().to_string()).unwrap_or_default();
+    banner(&config, &listeners, client.as_ref().map(|half| &half.client), &server_id);
     for warning in warnings {
         tracing::warn!("configuration: {warning}");
     }
-    tracing::info!(
-        index = recovered.index,
-        replayed = recovered.replayed,
-        torn_bytes = recovered.torn,
-        "the server's log is open"
-    );
+    if let Some(half) = &server {
+        let recovered = &half.recovered;
+        let (index, replayed, torn_bytes) = (recovered.index, recovered.replayed, recovered.torn);
+        tracing::info!(index, replayed, torn_bytes, "the server's log is open");
+    }
 
-    let info = Arc::new(AgentInfo {
-        region: config.region.clone(),
-        datacenter: config.datacenter.clone(),
-        name: format!("{name}.{}", config.region),
-        http_address: config.advertise_http.clone(),
-        rpc_address,
-        nomad_version: crate::NOMAD_VERSION,
-        version: crate::VERSION,
-        debug: config.enable_debug,
-        response_headers: config.response_headers.clone().into_iter().collect(),
-    });
-    let control = Arc::new(AgentControl {
-        config: config.clone(),
-        name,
-        raft: raft.clone(),
-        server: server.clone(),
-        client: client.clone(),
-        measures,
-        started: runtime.clock.now(),
-        runtime: runtime.clone(),
-    });
-    let app = App {
-        server: Some(server),
-        client: client.clone(),
-        runtime: runtime.clone(),
-        log: log.clone(),
-        info,
-        control,
-        cache: Arc::default(),
-        ways: None,
-        idle: Arc::default(),
-    };
+    let app = app(&config, name, server.as_ref(), client.as_ref(), &network, &runtime, &log, measures);
+    if let Some(half) = &server {
+        let app = app.clone();
+        half.surface.serve_http(Box::new(move |tunnel| Box::pin(nomadd_http::serve_stream(app.clone(), tunnel))));
+    }
+    if let Some(half) = &client {
+        let app = app.clone();
+        let serve: ServeTunnel = Arc::new(move |tunnel| Box::pin(nomadd_http::serve_stream(app.clone(), tunnel)));
+        half.client.offer(Arc::clone(&half.connection), serve);
+    }
     let limits = Limits { connections_per_client: config.http_max_conns_per_client };
     for listener in listeners {
-        nomadd_http::serve(app.clone(), listener, limits);
+        nomadd_http::serve(app.clone(), listener, limits, security.encryption());
     }
     sd_notify::tell("READY=1");
 
-    let code = wait(&config, &mut signals, &runtime, &log).await;
+    let (code, gracefully) = wait(&config, &mut signals, &runtime, &log, &security).await;
     sd_notify::tell("STOPPING=1");
     // Tasks go on by themselves, except in development, where nothing may be left behind.
     let stop = async {
-        if let (Some(client), true) = (&client, folders.is_temporary()) {
-            client.end_everything().await;
+        if let (Some(half), true) = (&client, folders.is_temporary()) {
+            half.client.end_everything().await;
         }
-        raft.shutdown().await;
+        if let Some(half) = &server {
+            if gracefully {
+                half.leave().await;
+            }
+            half.stop().await;
+        }
         runtime.tasks.shutdown().await;
     };
     if tokio::time::timeout(STOP_TIME, stop).await.is_err() {
@@ -186,19 +161,83 @@ async fn live(config: Config, warnings: Vec<String>, threads: usize) -> anyhow::
     Ok(code)
 }
 
-/// Waits for the end: a signal, or the end of a task that the agent needs.
-async fn wait(config: &Config, signals: &mut Signals, runtime: &Runtime, log: &Log) -> ExitCode {
+/// What the API speaks for.
+#[expect(clippy::too_many_arguments, reason = "the wiring's last step brings everything together")]
+fn app(
+    config: &Config,
+    name: String,
+    server: Option<&ServerHalf>,
+    client: Option<&ClientHalf>,
+    network: &Network,
+    runtime: &Runtime,
+    log: &Log,
+    measures: Measures,
+) -> App {
+    let info = Arc::new(AgentInfo {
+        region: config.region.clone(),
+        datacenter: config.datacenter.clone(),
+        name: format!("{name}.{}", config.region),
+        http_address: config.advertise_http.clone(),
+        rpc_address: config.advertise_rpc.clone(),
+        nomad_version: crate::NOMAD_VERSION,
+        version: crate::VERSION,
+        debug: config.enable_debug,
+        response_headers: config.response_headers.clone().into_iter().collect(),
+    });
+    let servers = client.and_then(|half| half.servers.clone());
+    let control = Arc::new(AgentControl {
+        config: config.clone(),
+        name,
+        server: server.map(|half| half.server.clone()),
+        servers: servers.clone(),
+        encrypted: server.is_some_and(|half| half.encrypted),
+        client: client.map(|half| half.client.clone()),
+        measures,
+        started: runtime.clock.now(),
+        runtime: runtime.clone(),
+    });
+    let ways: Option<Arc<dyn Ways>> = match (server, servers) {
+        (Some(half), _) => Some(Arc::new(ServerWays {
+            server: half.server.clone(),
+            network: network.clone(),
+            runtime: runtime.clone(),
+            node: client.map(|half| half.client.node_id()),
+        })),
+        (None, Some(servers)) => Some(Arc::new(ClientWays { servers, network: network.clone() })),
+        (None, None) => None,
+    };
+    App {
+        server: server.map(|half| half.server.clone()),
+        client: client.map(|half| half.client.clone()),
+        runtime: runtime.clone(),
+        log: log.clone(),
+        info,
+        control,
+        cache: Arc::default(),
+        ways,
+        idle: Arc::default(),
+    }
+}
+
+/// Waits for the end: a signal, or the end of a task that the agent needs. Says whether the agent leaves in order, too.
+async fn wait(
+    config: &Config,
+    signals: &mut Signals,
+    runtime: &Runtime,
+    log: &Log,
+    security: &Security,
+) -> (ExitCode, bool) {
     loop {
         let wish = tokio::select! {
             wish = signals.next() => wish,
             () = runtime.tasks.failed() => {
                 eprintln!("==> Error: a part of the agent that it needs has ended; see the log. Restart the agent.");
-                return ExitCode::FAILURE;
+                return (ExitCode::FAILURE, false);
             }
         };
         let (word, gracefully) = match wish {
             Wish::Reload => {
-                reload(config, log);
+                reload(config, log, security);
                 continue;
             }
             Wish::Interrupt => ("interrupt", config.leave_on_interrupt),
@@ -207,15 +246,15 @@ async fn wait(config: &Config, signals: &mut Signals, runtime: &Runtime, log: &L
         println!("==> Caught signal: {word}");
         return if gracefully {
             println!("==> Gracefully shutting down agent...");
-            ExitCode::SUCCESS
+            (ExitCode::SUCCESS, true)
         } else {
-            ExitCode::FAILURE
+            (ExitCode::FAILURE, false)
         };
     }
 }
 
-/// SIGHUP: reads the files again; the log level is what can change while the agent runs.
-fn reload(config: &Config, log: &Log) {
+/// SIGHUP: reads the files again; the log level and the certificates are what can change while the agent runs.
+fn reload(config: &Config, log: &Log, security: &Security) {
     println!("==> Reloading configuration...");
     let paths: Vec<PathBuf> = config.files.iter().map(PathBuf::from).collect();
     let loaded = nomadd_config::read(&paths).map_err(|problem| problem.to_string()).and_then(|sources| {
@@ -223,6 +262,13 @@ fn reload(config: &Config, log: &Log) {
     });
     match loaded {
         Ok(loaded) => {
+            if (loaded.config.tls.http, loaded.config.tls.rpc) != (config.tls.http, config.tls.rpc) {
+                tracing::warn!("tls.http and tls.rpc are switched on or off only by a restart");
+            }
+            let tls = Tls { http: config.tls.http, rpc: config.tls.rpc, ..loaded.config.tls };
+            if let Err(error) = security.reload(&tls) {
+                tracing::error!("the certificates were not read again, the old ones stay: {error:#}");
+            }
             if let Some(level) = Level::parse(&loaded.config.log.level) {
                 log.set_level(level);
                 tracing::info!(%level, "configuration reloaded; other keys need a restart");

@@ -268,7 +268,7 @@ General:
 
 Server:
   -server                  Be a server
-  -bootstrap-expect=<n>    How many servers form the cluster (1 in this build)
+  -bootstrap-expect=<n>    How many servers form a new cluster
 
 Client:
   -client                  Be a client

@@ -9,7 +9,8 @@ use nomadd_client::{ClientConfig, GcConfig, HostNetwork, HostVolume, Loopback, R
 use nomadd_config::{Config, Mode};
 use nomadd_driver::DriverConfig;
 use nomadd_driver::registry::Switch;
-use nomadd_model::{PreemptionConfig, SchedulerConfiguration};
+use nomadd_model::{PreemptionConfig, SchedulerConfiguration, Text};
+use nomadd_server::autopilot::Settings;
 use serde_json::Value;
 
 use crate::folders::Folders;
@@ -30,6 +31,15 @@ pub fn server(config: &Config, name: &str, id: &str, folder: PathBuf) -> nomadd_
     server.name = name.into();
     server.id = id.into();
     server.rpc_address = config.advertise_rpc.as_str().into();
+    server.version = crate::NOMAD_VERSION.into();
+    server.expect = u32::try_from(of.bootstrap_expect).unwrap_or(0);
+    server.autopilot = Settings {
+        cleanup_dead_servers: config.autopilot.cleanup_dead_servers,
+        last_contact_threshold: config.autopilot.last_contact_threshold,
+        max_trailing_logs: config.autopilot.max_trailing_logs,
+        min_quorum: config.autopilot.min_quorum,
+        server_stabilization_time: config.autopilot.server_stabilization_time,
+    };
     server.schedulers = of.num_schedulers.unwrap_or(server.schedulers);
     server.heartbeats.grace = of.heartbeat_grace;
     server.heartbeats.min_ttl = of.min_heartbeat_ttl;
@@ -63,6 +73,33 @@ pub fn server(config: &Config, name: &str, id: &str, folder: PathBuf) -> nomadd_
         nomadd_driver::registry::validate_config(driver, config).map_err(|error| error.to_string())
     });
     server
+}
+
+/// What the server says of itself in gossip.
+pub fn tags(config: &Config, id: &str) -> BTreeMap<Text, Text> {
+    let (host, port) = config.advertise_rpc.rsplit_once(':').unwrap_or((&config.advertise_rpc, "0"));
+    let expect = config.server.bootstrap_expect.to_string();
+    let mut tags: BTreeMap<Text, Text> = [
+        ("role", "nomad"),
+        ("region", config.region.as_str()),
+        ("dc", config.datacenter.as_str()),
+        ("build", crate::NOMAD_VERSION),
+        ("nomadd", crate::VERSION),
+        ("vsn", "1"),
+        ("raft_vsn", "3"),
+        ("port", port),
+        ("rpc_addr", host.trim_matches(['[', ']'])),
+        ("id", id),
+        ("expect", expect.as_str()),
+        ("revision", ""),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.into(), value.into()))
+    .collect();
+    if config.server.bootstrap_expect == 1 {
+        tags.insert("bootstrap".into(), "1".into());
+    }
+    tags
 }
 
 /// The client's.

@@ -2,7 +2,9 @@
 //!
 //! Secrets have no place in it. What this build does not have stands there switched off, because programs that know Nomad read it.
 
-use nomadd_config::{Client, Config, Mode, Server};
+use std::path::Path;
+
+use nomadd_config::{Client, Config, Join, Mode, Server};
 use serde_json::{Map, Value, json};
 
 /// Nomad's default for how long answers about rights are kept, in nanoseconds.
@@ -22,8 +24,6 @@ pub fn configuration(config: &Config, name: &str) -> Map<String, Value> {
 }
 
 fn agent(config: &Config, name: &str) -> Value {
-    let host = config.advertise_rpc.rsplit_once(':').map_or("", |(host, _)| host);
-    let gossip = format!("{host}:{}", config.ports.serf);
     json!({
         "Region": config.region,
         "Datacenter": config.datacenter,
@@ -37,7 +37,7 @@ fn agent(config: &Config, name: &str) -> Value {
         "DevMode": config.mode == Mode::Development,
         "Ports": { "HTTP": config.ports.http, "RPC": config.ports.rpc, "Serf": config.ports.serf },
         "Addresses": { "HTTP": config.bind_addr, "RPC": config.bind_addr, "Serf": config.bind_addr },
-        "AdvertiseAddrs": { "HTTP": config.advertise_http, "RPC": config.advertise_rpc, "Serf": gossip },
+        "AdvertiseAddrs": { "HTTP": config.advertise_http, "RPC": config.advertise_rpc, "Serf": config.advertise_serf },
         "LeaveOnInt": config.leave_on_interrupt,
         "LeaveOnTerm": config.leave_on_terminate,
         "EnableSyslog": false,
@@ -61,11 +61,27 @@ fn surroundings(config: &Config) -> Value {
         "ACL": { "Enabled": false, "PolicyTTL": HALF_MINUTE, "RoleTTL": HALF_MINUTE, "TokenTTL": HALF_MINUTE,
             "TokenMinExpirationTTL": 0, "TokenMaxExpirationTTL": 0, "ReplicationToken": "" },
         "Audit": { "Enabled": null, "Filters": null, "Sinks": null },
-        "Autopilot": { "CleanupDeadServers": null, "LastContactThreshold": 200_000_000, "MaxTrailingLogs": 250, "MinQuorum": 0, "ServerStabilizationTime": 10_000_000_000_u64 },
+        "Autopilot": {
+            "CleanupDeadServers": config.autopilot.cleanup_dead_servers,
+            "LastContactThreshold": config.autopilot.last_contact_threshold,
+            "MaxTrailingLogs": config.autopilot.max_trailing_logs,
+            "MinQuorum": config.autopilot.min_quorum,
+            "ServerStabilizationTime": config.autopilot.server_stabilization_time,
+        },
         "Consuls": [],
         "Vaults": [],
-        "TLSConfig": { "EnableHTTP": false, "EnableRPC": false, "VerifyHTTPSClient": false, "VerifyServerHostname": false, "RPCUpgradeMode": false,
-            "CAFile": "", "CertFile": "", "KeyFile": "", "TLSCipherSuites": "", "TLSMinVersion": "" },
+        "TLSConfig": {
+            "EnableHTTP": config.tls.http,
+            "EnableRPC": config.tls.rpc,
+            "VerifyHTTPSClient": config.tls.verify_https_client,
+            "VerifyServerHostname": config.tls.verify_server_hostname,
+            "RPCUpgradeMode": config.tls.rpc_upgrade_mode,
+            "CAFile": config.tls.ca_file.as_deref().unwrap_or(Path::new("")),
+            "CertFile": config.tls.cert_file.as_deref().unwrap_or(Path::new("")),
+            "KeyFile": config.tls.key_file.as_deref().unwrap_or(Path::new("")),
+            "TLSCipherSuites": "",
+            "TLSMinVersion": "",
+        },
         "UI": { "Enabled": false },
         "Limits": { "HTTPMaxConnsPerClient": config.http_max_conns_per_client },
         "Telemetry": {
@@ -79,6 +95,15 @@ fn surroundings(config: &Config) -> Value {
             "DataDogAddr": "",
         },
         "Version": { "Version": crate::NOMAD_VERSION, "Revision": "", "BuildDate": "0001-01-01T00:00:00Z", "VersionPrerelease": "", "VersionMetadata": "", "Nomadd": crate::VERSION },
+    })
+}
+
+fn join(join: &Join) -> Value {
+    json!({
+        "RetryJoin": join.retry,
+        "StartJoin": join.start,
+        "RetryInterval": join.retry_interval,
+        "RetryMaxAttempts": join.retry_max,
     })
 }
 
@@ -106,7 +131,7 @@ fn server(server: &Server) -> Value {
         "JobGCThreshold": server.gc.job.to_string(),
         "NodeGCThreshold": server.gc.node.to_string(),
         "DeploymentGCThreshold": server.gc.deployment.to_string(),
-        "ServerJoin": { "RetryJoin": [], "StartJoin": null, "RetryInterval": HALF_MINUTE, "RetryMaxAttempts": 0 },
+        "ServerJoin": join(&server.join),
         "RetryJoin": [],
         "StartJoin": [],
     })
@@ -120,8 +145,8 @@ fn client(client: &Client) -> Value {
         "NodeMaxAllocs": client.node_max_allocs,
         "Meta": client.meta,
         "Options": client.options,
-        "Servers": null,
-        "ServerJoin": { "RetryJoin": [], "StartJoin": null, "RetryInterval": HALF_MINUTE, "RetryMaxAttempts": 0 },
+        "Servers": client.servers,
+        "ServerJoin": join(&client.join),
         "StateDir": client.state_dir.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
         "AllocDir": client.alloc_dir.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
         "NetworkInterface": client.network_interface,

@@ -6,11 +6,15 @@ mod control;
 mod describe;
 mod effective;
 mod folders;
+mod halves;
 mod interfaces;
+mod join;
 mod measure;
+mod network;
 mod sd_notify;
 mod signals;
 mod snapshot;
+mod ways;
 
 use std::process::ExitCode;
 

@@ -19,8 +19,14 @@ pub const DURABLE: &str = "server {\n  enabled = true\n}\nclient {\n  enabled = 
 /// A running agent; it is killed, and its tasks with it, when this is dropped.
 pub struct Agent {
     child: Option<Child>,
+    /// The address that it is bound to.
+    pub host: String,
     /// Where its API is.
     pub port: u16,
+    /// Where it takes RPC.
+    pub rpc: u16,
+    /// Where it gossips.
+    pub serf: u16,
     /// Its folder: configuration, data, log.
     pub folder: TempDir,
     arguments: Vec<String>,
@@ -87,19 +93,33 @@ impl Agent {
 
     /// Folder, ports and configuration of an agent that does not run yet.
     pub fn prepare(flags: &[&str], configuration: &str) -> Self {
+        Self::prepare_at("127.0.0.1", flags, configuration)
+    }
+
+    /// The same on another address of this host.
+    pub fn prepare_at(host: &str, flags: &[&str], configuration: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("nomadd-test-").tempdir().expect("a temporary folder");
-        let port = free_port();
+        let (port, rpc, serf) = (free_port(), free_port(), free_port());
         let data = if flags.contains(&"-dev") {
             String::new()
         } else {
             format!("data_dir = \"{}\"\n", folder.path().join("data").display())
         };
-        let text = format!("{data}ports {{\n  http = {port}\n  rpc = {}\n}}\n{configuration}", free_port());
+        let text = format!("{data}ports {{\n  http = {port}\n  rpc = {rpc}\n  serf = {serf}\n}}\n{configuration}");
         let file = folder.path().join("agent.hcl");
         std::fs::write(&file, text).expect("the configuration is written");
         let mut arguments = vec!["agent".to_owned(), format!("-config={}", file.display())];
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        Self { child: None, port, folder, arguments }
+        Self { child: None, host: host.to_owned(), port, rpc, serf, folder, arguments }
+    }
+
+    /// `HOST:PORT` of its RPC.
+    pub fn rpc_address(&self) -> String {
+        format!("{}:{}", self.host, self.rpc)
+    }
+    /// `HOST:PORT` of its gossip.
+    pub fn serf_address(&self) -> String {
+        format!("{}:{}", self.host, self.serf)
     }
 
     /// Starts the process (again), and waits for nothing.
@@ -135,6 +155,14 @@ impl Agent {
         }
     }
 
+    /// Ends the process with SIGINT and returns its exit code.
+    pub fn interrupt(&mut self) -> Option<i32> {
+        let mut child = self.child.take()?;
+        let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+        child.wait().expect("it is reaped").code()
+    }
+
     /// Starts nomadctl against it and lets it run; its output goes to files of this name (`.out`, `.err`) in the agent's folder.
     pub fn follow(&self, name: &str, arguments: &[&str]) -> Following {
         Following::start(&self.address(), arguments, self.path(), name)
@@ -163,6 +191,10 @@ impl Agent {
         .await
     }
 
+    /// Whether the process was started and not killed.
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
     /// The id of the process.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
@@ -171,9 +203,9 @@ impl Agent {
     pub fn api(&self) -> Client {
         Client::new(self.address().parse().expect("a sound address"))
     }
-    /// `http://127.0.0.1:PORT`.
+    /// `http://HOST:PORT`.
     pub fn address(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}:{}", self.host, self.port)
     }
     /// Runs nomadctl against it.
     pub async fn ctl(&self, arguments: &[&str]) -> Finished {

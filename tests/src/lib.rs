@@ -3,9 +3,11 @@
 #![expect(clippy::expect_used, reason = "a harness that cannot go on fails its test")]
 
 pub mod agent;
+pub mod cluster;
 pub mod ctl;
 pub mod process;
 pub mod wait;
 
 pub use agent::Agent;
+pub use cluster::Cluster;
 pub use wait::until;

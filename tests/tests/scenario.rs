@@ -5,6 +5,7 @@
 mod scenario {
     pub mod bad_input;
     pub mod batch;
+    pub mod cluster;
     pub mod details;
     pub mod events;
     pub mod failing;

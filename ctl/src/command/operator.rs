@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod autopilot;
+pub mod gossip;
 pub mod keyring;
 pub mod metrics;
 pub mod raft;
@@ -21,6 +22,9 @@ pub enum Operator {
     /// Look at how servers take care of each other
     #[command(subcommand)]
     Autopilot(autopilot::Autopilot),
+    /// Look at the keys of gossip and change them
+    #[command(subcommand)]
+    Gossip(gossip::Gossip),
     /// Show the agent's metrics
     Metrics(metrics::Args),
     /// Look at the raft servers and change them
@@ -43,6 +47,7 @@ impl Operator {
         match self {
             Self::Api(args) => api::run(args, context).await,
             Self::Autopilot(command) => command.run(context).await,
+            Self::Gossip(command) => command.run(context).await,
             Self::Metrics(args) => metrics::run(args, context).await,
             Self::Raft(command) => command.run(context).await,
             Self::Root(command) => command.run(context).await,

@@ -38,10 +38,20 @@ pub struct Config {
     pub ports: Ports,
     /// The addresses that the HTTP API is served at; the first is the main one.
     pub http: Vec<SocketAddr>,
+    /// The addresses that RPC is served at.
+    pub rpc: Vec<SocketAddr>,
+    /// The addresses that gossip is served at; the first is used.
+    pub serf: Vec<SocketAddr>,
     /// `HOST:PORT` of the HTTP API as others reach it.
     pub advertise_http: String,
     /// `HOST:PORT` of the RPC port as others reach it.
     pub advertise_rpc: String,
+    /// `HOST:PORT` of gossip as others reach it.
+    pub advertise_serf: String,
+    /// Transport security.
+    pub tls: Tls,
+    /// How servers take care of each other, in a new cluster.
+    pub autopilot: Autopilot,
     /// Whether debug endpoints answer.
     pub enable_debug: bool,
     /// SIGINT leaves in order and exits 0.
@@ -106,8 +116,14 @@ pub struct Telemetry {
 pub struct Server {
     /// Whether this agent is a server.
     pub enabled: bool,
-    /// How many servers form the cluster; 1 in this build.
+    /// How many servers form a new cluster; 0 waits until others take this one in.
     pub bootstrap_expect: u64,
+    /// The first key of gossip, base64; empty is none.
+    pub encrypt: Secret,
+    /// Whom to join.
+    pub join: Join,
+    /// Whether a server that left joins again when it starts.
+    pub rejoin_after_leave: bool,
     /// Where the server keeps its things; default `data_dir/server`.
     pub data_dir: Option<PathBuf>,
     /// How many evaluations are worked on at a time; `None` is the number of cores.
@@ -138,6 +154,65 @@ pub struct Server {
     pub job_tracked_versions: u64,
     /// The scheduler configuration of a new cluster.
     pub scheduler: Scheduler,
+}
+
+/// Whom to join, and how persistently.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Join {
+    /// Joined once; the agent does not start when none answers.
+    pub start: Vec<String>,
+    /// Tried again and again; `exec:COMMAND` prints addresses.
+    pub retry: Vec<String>,
+    /// After so many rounds the agent gives up and ends; 0 never.
+    pub retry_max: u64,
+    /// The pause between two rounds.
+    pub retry_interval: Duration,
+}
+
+/// A text that is not shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_empty() { "Secret(none)" } else { "Secret(..)" })
+    }
+}
+
+/// Transport security.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Whether the HTTP API is served with TLS.
+    pub http: bool,
+    /// Whether RPC is spoken with TLS.
+    pub rpc: bool,
+    /// Whether servers must prove to be servers of their region.
+    pub verify_server_hostname: bool,
+    /// Whether clients of the HTTP API need a certificate.
+    pub verify_https_client: bool,
+    /// Whether RPC without TLS is taken, too, while a cluster changes over.
+    pub rpc_upgrade_mode: bool,
+    /// The authority's certificate.
+    pub ca_file: Option<PathBuf>,
+    /// This agent's certificate.
+    pub cert_file: Option<PathBuf>,
+    /// Its key.
+    pub key_file: Option<PathBuf>,
+}
+
+/// How servers take care of each other, in a new cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Autopilot {
+    /// Whether dead servers are removed.
+    pub cleanup_dead_servers: bool,
+    /// How long a server may be without contact and healthy.
+    pub last_contact_threshold: Duration,
+    /// How many entries a healthy server may be behind.
+    pub max_trailing_logs: u64,
+    /// How many voters are kept, whatever happens.
+    pub min_quorum: u64,
+    /// How long a new server must be healthy before it votes.
+    pub server_stabilization_time: Duration,
 }
 
 /// Ages at which the server removes things.
@@ -185,6 +260,10 @@ pub struct Scheduler {
 pub struct Client {
     /// Whether this agent is a client.
     pub enabled: bool,
+    /// Servers, `HOST` or `HOST:PORT` of their RPC port.
+    pub servers: Vec<String>,
+    /// More servers.
+    pub join: Join,
     /// Where the client keeps its state; default `data_dir/client`.
     pub state_dir: Option<PathBuf>,
     /// Where allocations live; default `data_dir/alloc`.

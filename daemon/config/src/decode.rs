@@ -92,6 +92,11 @@ impl<'a> Block<'a> {
             )
             .collect()
     }
+    fn texts(self, key: &str) -> Vec<String> {
+        let Some(Node::List(list)) = self.entry(key).map(|entry| &entry.node) else { return Vec::new() };
+        let text = |item: &Entry| if let Node::Text(text) = &item.node { Some(text.clone()) } else { None };
+        list.iter().filter_map(text).collect()
+    }
     fn named(self, key: &str) -> impl Iterator<Item = (&'a String, Block<'a>)> {
         self.block(key)
             .0
@@ -163,12 +168,21 @@ impl Decoder {
         let http: Vec<SocketAddr> = http.into_iter().map(|address| SocketAddr::new(address, ports.http)).collect();
         let rpc = match addresses.text("rpc") {
             Some(text) => self.addresses(addresses, "rpc", text, interfaces),
+            None => bind.clone(),
+        };
+        let serf = match addresses.text("serf") {
+            Some(text) => self.addresses(addresses, "serf", text, interfaces),
             None => bind,
         };
         let advertise = top.block("advertise");
         let advertise_http =
             self.advertised(advertise, "http", http.first().map(SocketAddr::ip), ports.http, interfaces);
         let advertise_rpc = self.advertised(advertise, "rpc", rpc.first().copied(), ports.rpc, interfaces);
+        let advertise_serf = self.advertised(advertise, "serf", serf.first().copied(), ports.serf, interfaces);
+        let at = |addresses: Vec<IpAddr>, port| addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+        let (rpc, serf): (Vec<SocketAddr>, Vec<SocketAddr>) = (at(rpc, ports.rpc), at(serf, ports.serf));
+        let tls = self.tls(top.block("tls"));
+        let autopilot = self.autopilot(top.block("autopilot"));
         let server = self.server(top.block("server"), development);
         let client = self.client(top.block("client"), development);
         let data_dir = top.path("data_dir");
@@ -214,8 +228,13 @@ impl Decoder {
             bind_addr,
             ports,
             http,
+            rpc,
+            serf,
             advertise_http,
             advertise_rpc,
+            advertise_serf,
+            tls,
+            autopilot,
             enable_debug: top.flag("enable_debug", false) || development,
             leave_on_interrupt: top.flag("leave_on_interrupt", false),
             leave_on_terminate: top.flag("leave_on_terminate", false),
@@ -242,14 +261,11 @@ impl Decoder {
         let scheduler = block.block("default_scheduler_config");
         let preemption = scheduler.block("preemption_config");
         self.one_of(scheduler, "scheduler_algorithm", &["binpack", "spread"]);
-        let bootstrap_expect = self.whole(block, "bootstrap_expect", 1, 0..=15).unsigned_abs();
         let enabled = block.flag("enabled", false) || development;
-        if enabled && bootstrap_expect > 1 {
-            self.wrong(
-                block.place("bootstrap_expect"),
-                format!("\"bootstrap_expect\" = {bootstrap_expect}: clusters of several servers are not there yet; this build runs one server (bootstrap_expect = 1)"),
-            );
-        }
+        let join = self.join(block);
+        // A server that is told whom to join, and not how many form a new cluster, waits to be taken in.
+        let alone = i64::from(join.start.is_empty() && join.retry.is_empty());
+        let bootstrap_expect = self.whole(block, "bootstrap_expect", alone, 0..=15).unsigned_abs();
         let max_priority = self.whole(block, "job_max_priority", 100, 100..=32_766);
         let source_size = block.text("job_max_source_size").unwrap_or("1M");
         let job_max_source_size = bytes(source_size).unwrap_or_else(|| {
@@ -262,6 +278,9 @@ impl Decoder {
         Server {
             enabled,
             bootstrap_expect,
+            encrypt: Secret(block.text_or("encrypt", "")),
+            join,
+            rejoin_after_leave: block.flag("rejoin_after_leave", false),
             data_dir: block.path("data_dir"),
             num_schedulers: block
                 .number("num_schedulers")
@@ -302,7 +321,79 @@ impl Decoder {
         }
     }
 
+    /// `server_join`, and its keys as older files write them in the block around it.
+    fn join(&mut self, block: Block<'_>) -> Join {
+        let inner = block.block("server_join");
+        let mut join = Join {
+            start: block.texts("start_join"),
+            retry: block.texts("retry_join"),
+            retry_max: self.whole(block, "retry_max", 0, 0..=1_000_000).unsigned_abs(),
+            retry_interval: block.span("retry_interval", seconds(30)),
+        };
+        join.start.extend(inner.texts("start_join"));
+        join.retry.extend(inner.texts("retry_join"));
+        join.retry_max = self.whole(inner, "retry_max", join.retry_max as i64, 0..=1_000_000).unsigned_abs();
+        join.retry_interval = inner.span("retry_interval", join.retry_interval);
+        if !join.start.is_empty() && !join.retry.is_empty() {
+            self.wrong(
+                inner.place("start_join"),
+                "\"start_join\" and \"retry_join\" exclude each other: write all addresses in \"retry_join\"".into(),
+            );
+        }
+        for text in join.start.iter().chain(&join.retry).filter(|text| text.contains("provider=")) {
+            self.wrong(
+                inner.place("retry_join"),
+                format!("{text:?}: this build does not ask clouds for addresses; write addresses, or a command that prints them: \"exec:COMMAND\""),
+            );
+        }
+        join
+    }
+
+    fn tls(&mut self, block: Block<'_>) -> Tls {
+        let tls = Tls {
+            http: block.flag("http", false),
+            rpc: block.flag("rpc", false),
+            verify_server_hostname: block.flag("verify_server_hostname", false),
+            verify_https_client: block.flag("verify_https_client", false),
+            rpc_upgrade_mode: block.flag("rpc_upgrade_mode", false),
+            ca_file: block.path("ca_file"),
+            cert_file: block.path("cert_file"),
+            key_file: block.path("key_file"),
+        };
+        if tls.http || tls.rpc {
+            for (key, file) in [("ca_file", &tls.ca_file), ("cert_file", &tls.cert_file), ("key_file", &tls.key_file)] {
+                if file.is_none() {
+                    let on = if tls.rpc { "rpc" } else { "http" };
+                    self.wrong(block.place(on), format!("\"tls.{on}\" is on, but \"tls.{key}\" names no file"));
+                }
+            }
+        }
+        for (key, wanted, needs, has) in [
+            ("verify_server_hostname", tls.verify_server_hostname, "rpc", tls.rpc),
+            ("verify_https_client", tls.verify_https_client, "http", tls.http),
+        ] {
+            if wanted && !has {
+                self.wrong(
+                    block.place(key),
+                    format!("\"tls.{key}\" protects nothing while \"tls.{needs}\" is off: switch it on, too"),
+                );
+            }
+        }
+        tls
+    }
+
+    fn autopilot(&mut self, block: Block<'_>) -> Autopilot {
+        Autopilot {
+            cleanup_dead_servers: block.flag("cleanup_dead_servers", true),
+            last_contact_threshold: block.span("last_contact_threshold", Duration(200_000_000)),
+            max_trailing_logs: self.whole(block, "max_trailing_logs", 250, 0..=i64::MAX).unsigned_abs(),
+            min_quorum: self.whole(block, "min_quorum", 0, 0..=15).unsigned_abs(),
+            server_stabilization_time: block.span("server_stabilization_time", seconds(10)),
+        }
+    }
+
     fn client(&mut self, block: Block<'_>, development: bool) -> Client {
+        let join = self.join(block);
         let reserved = block.block("reserved");
         self.one_of(block, "preferred_address_family", &["", "ipv4", "ipv6"]);
         let (min_port, max_port) =
@@ -341,6 +432,8 @@ impl Decoder {
         let full = if development { 99.0 } else { 0.0 };
         Client {
             enabled: block.flag("enabled", false) || development,
+            servers: block.texts("servers"),
+            join,
             state_dir: block.path("state_dir"),
             alloc_dir: block.path("alloc_dir"),
             node_class: block.text_or("node_class", ""),

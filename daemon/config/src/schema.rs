@@ -70,7 +70,7 @@ pub const AGENT: &[Key] = &[
     Key("tls", Block(TLS), In),
     Key("http_api_response_headers", Map, In),
     Key("sentinel", Free, Later),
-    Key("autopilot", Block(AUTOPILOT), Later),
+    Key("autopilot", Block(AUTOPILOT), In),
     Key("plugin", Named(PLUGIN), In),
     Key("limits", Block(LIMITS), In),
     Key("audit", Block(AUDIT), In),
@@ -81,8 +81,8 @@ pub const AGENT: &[Key] = &[
     Key("vault", Free, Later),
 ];
 
-const PORTS: &[Key] = &[Key("http", Number, In), Key("rpc", Number, In), Key("serf", Number, Later)];
-const ADDRESSES: &[Key] = &[Key("http", Text, In), Key("rpc", Text, In), Key("serf", Text, Later)];
+const PORTS: &[Key] = &[Key("http", Number, In), Key("rpc", Number, In), Key("serf", Number, In)];
+const ADDRESSES: &[Key] = &[Key("http", Text, In), Key("rpc", Text, In), Key("serf", Text, In)];
 const RPC: &[Key] = &[
     Key("accept_backlog", Number, Later),
     Key("keep_alive_interval", Span, Later),
@@ -101,14 +101,14 @@ const ACL: &[Key] = &[
     Key("token_max_expiration_ttl", Span, Later),
 ];
 const TLS: &[Key] = &[
-    Key("http", Bool, Guard),
-    Key("rpc", Bool, Guard),
-    Key("verify_server_hostname", Bool, Guard),
-    Key("verify_https_client", Bool, Guard),
-    Key("rpc_upgrade_mode", Bool, Later),
-    Key("ca_file", Text, Later),
-    Key("cert_file", Text, Later),
-    Key("key_file", Text, Later),
+    Key("http", Bool, In),
+    Key("rpc", Bool, In),
+    Key("verify_server_hostname", Bool, In),
+    Key("verify_https_client", Bool, In),
+    Key("rpc_upgrade_mode", Bool, In),
+    Key("ca_file", Text, In),
+    Key("cert_file", Text, In),
+    Key("key_file", Text, In),
     Key("tls_cipher_suites", Text, Later),
     Key("tls_min_version", Text, Later),
 ];
@@ -120,11 +120,11 @@ const LIMITS: &[Key] = &[
 ];
 const AUDIT: &[Key] = &[Key("enabled", Bool, Guard), Key("sink", Free, Later), Key("filter", Free, Later)];
 const AUTOPILOT: &[Key] = &[
-    Key("cleanup_dead_servers", Bool, Later),
-    Key("server_stabilization_time", Span, Later),
-    Key("last_contact_threshold", Span, Later),
-    Key("max_trailing_logs", Number, Later),
-    Key("min_quorum", Number, Later),
+    Key("cleanup_dead_servers", Bool, In),
+    Key("server_stabilization_time", Span, In),
+    Key("last_contact_threshold", Span, In),
+    Key("max_trailing_logs", Number, In),
+    Key("min_quorum", Number, In),
     Key("enable_redundancy_zones", Bool, Later),
     Key("disable_upgrade_migration", Bool, Later),
     Key("enable_custom_upgrades", Bool, Later),
@@ -139,10 +139,10 @@ const UI: &[Key] = &[
 ];
 const PLUGIN: &[Key] = &[Key("args", Texts, Later), Key("config", Free, In)];
 const JOIN: &[Key] = &[
-    Key("start_join", Texts, Later),
-    Key("retry_join", Texts, Later),
-    Key("retry_max", Number, Later),
-    Key("retry_interval", Span, Later),
+    Key("start_join", Texts, In),
+    Key("retry_join", Texts, In),
+    Key("retry_max", Number, In),
+    Key("retry_interval", Span, In),
 ];
 const TELEMETRY: &[Key] = &[
     Key("in_memory_collection_interval", Span, Later),
@@ -200,7 +200,7 @@ const CLIENT: &[Key] = &[
     Key("host_volumes_dir", Text, Later),
     Key("host_volume_plugin_dir", Text, Later),
     Key("common_plugin_dir", Text, Later),
-    Key("servers", Texts, Later),
+    Key("servers", Texts, In),
     Key("node_class", Text, In),
     Key("node_pool", Text, In),
     Key("options", Map, In),
@@ -230,7 +230,7 @@ const CLIENT: &[Key] = &[
     Key("no_host_uuid", Bool, In),
     Key("disable_remote_exec", Bool, Guard),
     Key("template", Free, Later),
-    Key("server_join", Block(JOIN), Later),
+    Key("server_join", Block(JOIN), In),
     Key("host_volume", Named(HOST_VOLUME), In),
     Key("cni_path", Text, Later),
     Key("cni_config_dir", Text, Later),
@@ -304,16 +304,16 @@ const SERVER: &[Key] = &[
     Key("min_heartbeat_ttl", Span, In),
     Key("max_heartbeats_per_second", Number, In),
     Key("failover_heartbeat_ttl", Span, In),
-    Key("start_join", Texts, Later),
-    Key("retry_join", Texts, Later),
-    Key("retry_max", Number, Later),
-    Key("retry_interval", Span, Later),
-    Key("rejoin_after_leave", Bool, Later),
+    Key("start_join", Texts, In),
+    Key("retry_join", Texts, In),
+    Key("retry_max", Number, In),
+    Key("retry_interval", Span, In),
+    Key("rejoin_after_leave", Bool, In),
     Key("non_voting_server", Bool, Later),
     Key("redundancy_zone", Text, Later),
     Key("upgrade_version", Text, Later),
-    Key("encrypt", Text, Guard),
-    Key("server_join", Block(JOIN), Later),
+    Key("encrypt", Text, In),
+    Key("server_join", Block(JOIN), In),
     Key("default_scheduler_config", Block(SCHEDULER), In),
     Key("plan_rejection_tracker", Block(REJECTION), Later),
     Key("plan_apply_pipeline", Number, Later),

@@ -79,9 +79,6 @@ fn unknown_keys_and_keys_without_effect_are_named() {
 fn protections_that_are_not_in_force_stop_the_agent() {
     for (text, key) in [
         ("acl { enabled = true }", "acl.enabled"),
-        ("tls { rpc = true }", "tls.rpc"),
-        ("tls { verify_https_client = true }", "tls.verify_https_client"),
-        ("server { encrypt = \"abc\" }", "server.encrypt"),
         ("audit { enabled = true }", "audit.enabled"),
         ("client { disable_remote_exec = true }", "client.disable_remote_exec"),
         ("client { default_ineligible = true }", "client.default_ineligible"),
@@ -103,8 +100,17 @@ fn wrong_kinds_and_values_are_named_with_their_place() {
             "b.hcl:2:3: \"server.heartbeat_grace\": invalid duration \"soon\"",
         ),
         (
-            "server {\n  bootstrap_expect = 3\n}",
-            "b.hcl:2:3: \"bootstrap_expect\" = 3: clusters of several servers are not there yet",
+            "server {\n  server_join {\n    retry_join = [\"provider=aws tag_key=x\"]\n  }\n}",
+            "this build does not ask clouds for addresses; write addresses, or a command that prints them: \"exec:COMMAND\"",
+        ),
+        (
+            "server {\n  retry_join = [\"a\"]\n  start_join = [\"b\"]\n}",
+            "\"start_join\" and \"retry_join\" exclude each other",
+        ),
+        ("tls {\n  rpc = true\n}", "b.hcl:2:3: \"tls.rpc\" is on, but \"tls.ca_file\" names no file"),
+        (
+            "tls {\n  verify_https_client = true\n}",
+            "b.hcl:2:3: \"tls.verify_https_client\" protects nothing while \"tls.http\" is off",
         ),
         ("log_level = \"loud\"", "b.hcl:1:1: \"log_level\" must be one of"),
         ("client = 5", "b.hcl:1:1: \"client\" must be a block, not 5"),
@@ -151,6 +157,17 @@ fn addresses_come_from_templates() {
     for bad in ["{{ GetNothing }}", "{{ GetPrivateIP", "host name", "{{ include \"a\" \"b\" }}"] {
         assert!(address::resolve(bad, &interfaces()).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn whom_to_join_is_read_from_both_places_and_a_server_that_joins_waits_to_be_taken_in() {
+    let text = "server {\n  retry_join = [\"a\"]\n  server_join {\n    retry_join = [\"b:4648\"]\n    retry_max = 3\n    retry_interval = \"5s\"\n  }\n}\nclient {\n  servers = [\"c\"]\n}";
+    let first = "data_dir = \"/opt/nomad\"\nserver {\n  enabled = true\n}\n";
+    let config = loaded(&[("a.hcl", first), ("b.hcl", text)], "").unwrap().config;
+    assert_eq!(config.server.join.retry, ["a", "b:4648"]);
+    assert_eq!((config.server.join.retry_max, config.server.join.retry_interval.to_string()), (3, "5s".to_owned()));
+    assert_eq!((config.server.bootstrap_expect, config.client.servers), (0, vec!["c".to_owned()]));
+    assert_eq!(loaded(&[("a.hcl", first)], "").unwrap().config.server.bootstrap_expect, 1);
 }
 
 #[test]

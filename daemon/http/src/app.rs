@@ -42,6 +42,10 @@ pub trait Control: Send + Sync {
     fn describe(&self) -> AgentSelf;
     /// The servers that this agent knows.
     fn members(&self) -> Vec<AgentMember>;
+    /// `HOST:PORT` of the servers that the client half uses, the one in use first.
+    fn servers(&self) -> Vec<String>;
+    /// Puts other servers in their place; the error says why that cannot be.
+    fn set_servers(&self, addresses: Vec<String>) -> Result<(), String>;
     /// When the agent started.
     fn started_at(&self) -> nomadd_model::Time;
     /// The metrics in Prometheus' text form.

@@ -41,6 +41,8 @@ pub enum Place {
     Here,
     /// A server, by `HOST:PORT` of its RPC port.
     Server(String),
+    /// A server of another region: its name, and `HOST:PORT` of its RPC port.
+    Region(String, String),
     /// The agent of a node.
     Node(NodeId),
 }
@@ -344,3 +346,6 @@ fn of_node(app: &App, id: NodeId) -> About {
         _ => About::Node(id),
     }
 }
+
+#[cfg(test)]
+mod tests;

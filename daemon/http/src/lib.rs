@@ -14,6 +14,7 @@ mod failure;
 pub mod filter;
 mod forward;
 mod identify;
+mod linger;
 mod listen;
 mod page;
 mod resource;
@@ -22,4 +23,4 @@ mod view;
 
 pub use app::{AgentInfo, App, Cache, Control};
 pub use forward::{Idle, NoWay, Place, Standing, Ways};
-pub use listen::{Limits, ListenError, Listener, serve, serve_stream};
+pub use listen::{Encryption, Limits, ListenError, Listener, serve, serve_stream};

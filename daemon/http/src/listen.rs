@@ -23,10 +23,13 @@ use crate::app::App;
 use crate::call::{Call, parameters};
 use crate::failure::Failure;
 use crate::forward::{self, Passed};
+use crate::linger::Lingering;
 use crate::route;
 
 /// How long a client may take to send the head of a request, and how long a connection may be idle.
 const HEAD_TIME: Duration = Duration::from_secs(30);
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 /// The longest head of a request, and how much of a body is read ahead, in bytes.
 const MAX_HEAD: usize = 64 << 10;
 
@@ -74,8 +77,11 @@ impl Listener {
     }
 }
 
+/// How connections are encrypted: asked for each of them, so that new certificates count at once.
+pub type Encryption = Arc<dyn Fn() -> Arc<rustls::ServerConfig> + Send + Sync>;
+
 /// Serves the API until the runtime is shut down.
-pub fn serve(app: App, listener: Listener, limits: Limits) {
+pub fn serve(app: App, listener: Listener, limits: Limits, encryption: Option<Encryption>) {
     let tasks = app.runtime.tasks.clone();
     let always = Arc::new(headers(&app));
     let clients = Clients::new(limits.connections_per_client);
@@ -101,18 +107,44 @@ pub fn serve(app: App, listener: Listener, limits: Limits) {
             let (app, always, clients) = (app.clone(), Arc::clone(&always), clients.clone());
             // Answers are written whole: waiting for more to send would only delay them.
             let _unsupported = socket.set_nodelay(true);
+            let encryption = encryption.clone();
             tasks.spawn(TaskKind::HttpConnection, async move {
                 let open = match open {
                     Some(open) => Some(open),
                     None => clients.open_soon(peer.ip()).await,
                 };
                 match open {
-                    Some(_open) => connection(socket, app, always).await,
                     None => refuse(socket),
+                    Some(_open) => match encryption {
+                        None => connection(socket, app, always).await,
+                        Some(encryption) => encrypted(socket, &encryption, app, always).await,
+                    },
                 }
             });
         }
     });
+}
+
+/// The first byte of TLS: a handshake record.
+const TLS_RECORD: u8 = 0x16;
+
+/// Serves HTTPS; who speaks plain HTTP is told so, as Nomad does.
+async fn encrypted(socket: TcpStream, encryption: &Encryption, app: App, always: Arc<Vec<(HeaderName, HeaderValue)>>) {
+    const PLAIN: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+    let mut first = [0];
+    if !matches!(tokio::time::timeout(HANDSHAKE_TIME, socket.peek(&mut first)).await, Ok(Ok(1))) {
+        return;
+    }
+    if first[0] != TLS_RECORD {
+        let _best_effort = socket.try_write(PLAIN);
+        return;
+    }
+    let handshake = tokio_rustls::TlsAcceptor::from(encryption()).accept(socket);
+    match tokio::time::timeout(HANDSHAKE_TIME, handshake).await {
+        Ok(Ok(stream)) => connection(stream, app, always).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
+    }
 }
 
 /// The headers that every answer of this agent carries by its configuration.
@@ -126,6 +158,7 @@ fn headers(app: &App) -> Vec<(HeaderName, HeaderValue)> {
 /// Serves the API over one byte stream until that ends: a tunnel to another agent is served as a socket is.
 pub async fn serve_stream(app: App, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
     let always = Arc::new(headers(&app));
+    let stream = Lingering::new(stream, app.runtime.tasks.clone());
     connection(stream, app, always).await;
 }
 

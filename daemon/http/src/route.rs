@@ -103,6 +103,7 @@ pub fn answer<'a>(app: &'a App, path: &'a str, call: Call) -> Pending<'a> {
         ["agent", "servers"] => later(move || agent::servers(app, call)),
         ["agent", "join"] => later(move || agent::join(app, call)),
         ["agent", "force-leave"] => later(move || agent::force_leave(app, call)),
+        ["agent", "keyring", operation] => later(move || agent::keyring(app, call, operation)),
         ["agent", "monitor"] => later(move || agent::monitor(app, call)),
         ["agent", "schedulers"] => later(move || agent::schedulers(app, call)),
         ["agent", "host"] | ["agent", "pprof", _] => later(move || agent::debug_only(app, call)),

@@ -10,6 +10,7 @@ pub mod value;
 
 pub mod agent;
 pub mod allocation;
+pub mod autopilot;
 pub mod canonicalize;
 pub mod deployment;
 pub mod diff;
@@ -37,6 +38,7 @@ pub mod word;
 
 pub use agent::*;
 pub use allocation::*;
+pub use autopilot::*;
 pub use deployment::*;
 pub use evaluation::*;
 pub use group::*;

@@ -53,6 +53,25 @@ impl Updates {
     pub fn ended(&self) -> Option<&RpcError> {
         self.ended.as_ref()
     }
+    /// The next message as it came, to be passed on.
+    pub async fn next_encoded(&mut self) -> Option<Vec<u8>> {
+        match &mut self.source {
+            Source::Channel(receiver) => receiver.recv().await,
+            Source::Network(pushed) => match pushed.next().await? {
+                Ok(bytes) => Some(bytes.to_vec()),
+                Err(error) => {
+                    self.ended = Some(error);
+                    None
+                }
+            },
+        }
+    }
+}
+
+/// Opens connections by address; what keeps and shares them stands behind it.
+pub trait Dial: Send + Sync + std::fmt::Debug {
+    /// The connection with `HOST:PORT`. It is opened when it is first used.
+    fn dial(&self, address: &str) -> Arc<dyn Connection>;
 }
 
 /// The dialer's end of a connection.

@@ -11,15 +11,17 @@ pub mod message;
 pub mod method;
 pub mod network;
 pub mod peer;
+pub mod scheduling;
 pub mod tls;
 pub mod tunnel;
 
 pub use codec::{CodecError, MAX_MESSAGE, decode, encode};
-pub use connection::{Connection, InProcess, Service, Updates};
+pub use connection::{Connection, Dial, InProcess, Service, Updates};
 pub use error::{Reach, RpcError};
 pub use message::*;
 pub use method::{Kind, Method};
 pub use network::{Class, Limits, ListenError, Network, NetworkConfig, RpcListener, Upgrade};
 pub use peer::{Identity, Link, LinkEnd, Peer, Role};
+pub use scheduling::*;
 pub use tls::{Https, HttpsClients, TlsError, TlsFiles, https};
 pub use tunnel::{ByteStream, NodeOrder, Tunnel, TunnelHello};

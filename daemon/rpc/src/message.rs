@@ -104,6 +104,8 @@ noun! {
         /// The asking server, or none when a client asks.
         pub id: NodeId = "ID",
         pub region: Text = "Region",
+        /// Asks for the promise to form a new cluster with nobody but the asking server.
+        pub bootstrap: bool = "Bootstrap",
     }
 
     /// A server introduces itself.
@@ -124,6 +126,8 @@ noun! {
         pub members: Vec<ServerAddress> = "Members",
         /// Whether its raft log has a configuration.
         pub bootstrapped: bool = "Bootstrapped",
+        /// Whether it gives the promise that was asked for.
+        pub promised: bool = "Promised",
     }
 
     /// A server and where it listens for RPC and HTTP.
@@ -149,13 +153,17 @@ noun! {
     /// A server without root keys asks for them, wrapped for its public key.
     pub struct KeyringWrapRequest {
         pub server: NodeId = "Server",
-        /// The server's public wrapping key.
+        /// The server's public wrapping key, of this request only; empty when it brings `wrapped`.
         pub public_key: Bytes = "PublicKey",
+        /// The keys as its own keystore wrapped them, to be written.
+        pub wrapped: Vec<WrappedKey> = "Wrapped",
     }
 
     /// The root keys, each wrapped for that key.
     pub struct KeyringWrapResponse {
         pub keys: Vec<WrappedKey> = "Keys",
+        /// The leader's public key, of this answer only.
+        pub public_key: Bytes = "PublicKey",
     }
 
     /// One root key, wrapped.

@@ -136,6 +136,10 @@ impl Tasks {
     pub async fn failed(&self) {
         self.fatal.cancelled().await;
     }
+    /// Says that the agent cannot go on.
+    pub fn fail(&self) {
+        self.fatal.cancel();
+    }
     /// Cancels every task and waits until all have ended.
     pub async fn shutdown(&self) {
         self.token.cancel();

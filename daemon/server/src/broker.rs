@@ -37,7 +37,7 @@ impl Default for Limits {
 
 /// Proof of one delivery: an acknowledgement of an earlier delivery does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Token(u64);
+pub struct Token(pub(crate) u64);
 
 /// An evaluation handed to a worker.
 #[derive(Clone, Debug)]

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use nomadd_model::{Duration, SchedulerConfiguration, Text};
+use nomadd_rpc::Dial;
 use serde_json::Value;
 
-use crate::peers::Dial;
+use crate::autopilot::Settings;
 
 /// Checks the configuration of a task for a driver; the error is one sentence.
 pub type DriverCheck = Arc<dyn Fn(&str, &Value) -> Result<(), String> + Send + Sync>;
@@ -28,6 +29,8 @@ pub struct Config {
     pub version: Text,
     /// How many servers form a new cluster; 0 waits for others to take this one in.
     pub expect: u32,
+    /// How servers take care of each other, in a new cluster.
+    pub autopilot: Settings,
     /// Opens connections with other servers; without it there are none.
     pub dial: Option<Arc<dyn Dial>>,
     /// The folder for what only this server keeps (its keystore); made when absent.
@@ -130,6 +133,7 @@ impl Config {
             rpc_address: "127.0.0.1:4647".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             expect: 1,
+            autopilot: Settings::default(),
             dial: None,
             folder,
             schedulers: std::thread::available_parallelism().map_or(1, usize::from),

@@ -3,6 +3,7 @@
 //! A root key is an Ed25519 key pair and an AES-256 key. Their private parts enter the log only encrypted by the key in this
 //! server's keystore file; in the clear they are only in this process' memory. Public parts are for everyone (`jwks`).
 
+pub(crate) mod handover;
 mod keystore;
 
 use base64::Engine as _;

@@ -6,15 +6,18 @@
 //! Called by `http` for people and by nodes through `nodes::NodeService`.
 
 mod applier;
+pub mod autopilot;
 mod batch;
 pub mod blocked;
 pub mod broker;
 mod caller;
+pub mod cluster;
 pub mod config;
 mod duty;
 mod error;
 mod evaluation;
 mod liveness;
+pub mod members;
 pub mod peers;
 pub mod queue;
 mod remote;

@@ -3,32 +3,29 @@
 //! Knows them from the raft configuration (who they are) and nothing of gossip. Asks and waits; what is answered to others is
 //! `surface`.
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use nomadd_model::NodeId;
+use nomadd_model::{Duration as Span, NodeId, Time};
 use nomadd_raft::ServerId;
 use nomadd_rpc::connection::call;
 use nomadd_rpc::{
-    Connection, Method, NodeHereRequest, NodeHereResponse, ReadIndexRequest, ReadIndexResponse, RpcError,
+    Connection, Dial, Method, NodeHereRequest, NodeHereResponse, ReadIndexRequest, ReadIndexResponse, RpcError,
 };
 use nomadd_runtime::TaskKind;
 use tokio::sync::oneshot;
 
+use crate::autopilot::Settings;
+use crate::cluster::Cluster;
 use crate::server::Server;
 
 /// How long a server may take to answer a small question.
 const QUESTION: Duration = Duration::from_secs(2);
+/// How long a server keeps to whom it forms a cluster with.
+const PROMISE: Span = Span::from_secs(30);
 /// How long a read waits until this server has applied what it must show.
 const CATCHING_UP: Duration = Duration::from_secs(5);
-
-/// Opens connections with other servers.
-pub trait Dial: Send + Sync + fmt::Debug {
-    /// The connection for calls to `HOST:PORT`; opened when it is used, kept, shared.
-    fn dial(&self, address: &str) -> Arc<dyn Connection>;
-}
 
 /// Another server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +47,11 @@ pub(crate) struct Peers {
     /// No other server is in the raft configuration, as far as the leader knows.
     alone: AtomicBool,
     reads: Mutex<Reads>,
+    /// With whom this server forms a new cluster, and until when it keeps to that.
+    promised: Mutex<Option<(NodeId, Time)>>,
+    cluster: OnceLock<Cluster>,
+    /// Held while wrappings of root keys are written.
+    pub(crate) keyring: tokio::sync::Mutex<()>,
 }
 
 /// Consistent reads that wait for an index: all that come while one question is under way share the next.
@@ -61,7 +63,14 @@ struct Reads {
 
 impl Peers {
     pub(crate) fn new(dial: Option<Arc<dyn Dial>>) -> Self {
-        Self { dial, alone: AtomicBool::new(true), reads: Mutex::default() }
+        Self {
+            dial,
+            alone: AtomicBool::new(true),
+            reads: Mutex::default(),
+            promised: Mutex::default(),
+            cluster: OnceLock::new(),
+            keyring: tokio::sync::Mutex::default(),
+        }
     }
 }
 
@@ -146,6 +155,36 @@ impl Server {
         let connection = self.leader_connection()?;
         let asked = call::<_, ReadIndexResponse>(&*connection, Method::ReadIndex, &ReadIndexRequest {});
         Ok(within(QUESTION, asked).await?.index)
+    }
+
+    /// Promises to form a new cluster with one server only; whether the promise is given.
+    pub(crate) fn promise(&self, id: NodeId) -> bool {
+        if !self.raft().configuration().members.is_empty() {
+            return false;
+        }
+        let now = self.now();
+        let mut promised = self.peers().promised.lock().unwrap_or_else(PoisonError::into_inner);
+        match *promised {
+            Some((other, until)) if other != id && until > now => false,
+            _ => {
+                *promised = Some((id, now.plus(PROMISE)));
+                true
+            }
+        }
+    }
+
+    /// The servers as gossip knows them; none where this agent has no gossip.
+    pub fn cluster(&self) -> Option<&Cluster> {
+        self.peers().cluster.get()
+    }
+    pub(crate) fn note_cluster(&self, cluster: Cluster) {
+        // An agent has one gossip.
+        let _twice = self.peers().cluster.set(cluster);
+    }
+
+    /// How servers take care of each other.
+    pub fn autopilot(&self) -> Settings {
+        self.state().autopilot_configuration().map_or(self.config().autopilot, Settings::from)
     }
 
     /// The server that holds the control stream of a node, when another one does.

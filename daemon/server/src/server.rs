@@ -18,13 +18,13 @@ use crate::config::Config;
 use crate::duty;
 use crate::error::{Answer, EndpointError};
 use crate::events::{self, Events};
-use crate::keyring::{Keystore, KeystoreError};
+use crate::keyring::{self, Keystore, KeystoreError};
 use crate::liveness::Liveness;
 use crate::nodes::updates::ClientUpdates;
 use crate::peers::Peers;
 use crate::queue::Queue;
 use crate::streams::Streams;
-use crate::worker::Evaluations;
+use crate::worker::{self, Evaluations};
 
 /// How many writes of each kind may wait.
 const WAITING: usize = 4096;
@@ -77,8 +77,8 @@ impl Server {
             client_updates,
             liveness: Mutex::default(),
             keystore,
-            events: Events::default(),
             peers: Peers::new(config.dial.clone()),
+            events: Events::default(),
             streams: Streams::default(),
             lane: RwLock::new(()),
             replaced: watch::Sender::new(0),
@@ -92,6 +92,12 @@ impl Server {
         runtime.tasks.spawn(TaskKind::PlanApplier, write_updates);
         runtime.tasks.spawn(TaskKind::Background, events::follow(server.clone()));
         runtime.tasks.spawn(TaskKind::LeaderDuty, duty::lead(server.clone()));
+        if server.config().dial.is_some() {
+            runtime.tasks.spawn(TaskKind::Background, keyring::handover::keep_asking(server.clone()));
+            for _ in 0..server.config().schedulers {
+                runtime.tasks.spawn(TaskKind::Worker, worker::help(server.clone()));
+            }
+        }
         Ok(server)
     }
 

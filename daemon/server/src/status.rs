@@ -15,9 +15,12 @@ pub fn peers(server: &Server) -> Vec<String> {
     members.into_iter().filter(|member| member.voter).map(|member| member.server.address).collect()
 }
 
-/// The regions that can be reached: this one.
+/// The regions that can be reached.
 pub fn regions(server: &Server) -> Vec<String> {
-    vec![server.config().region.to_string()]
+    match server.cluster() {
+        Some(cluster) => cluster.regions(),
+        None => vec![server.config().region.to_string()],
+    }
 }
 
 /// Whether there is a leader.

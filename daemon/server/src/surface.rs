@@ -85,6 +85,7 @@ impl Surface {
             leader: configuration.members.iter().find(|member| Some(member.id) == leader).map(address),
             members: configuration.members.iter().map(address).collect(),
             bootstrapped: !configuration.members.is_empty(),
+            promised: false,
         }
     }
 }
@@ -103,8 +104,13 @@ impl Service for Surface {
             | Method::RaftSnapshot
             | Method::RaftTransfer => remote::raft(server, method, request).await,
             Method::ServerHello => {
-                let ServerHelloRequest { .. } = decode(request)?;
-                Ok(encode(&self.introduce())?)
+                let ServerHelloRequest { id, region, bootstrap } = decode(request)?;
+                let own = &server.config().region;
+                if bootstrap && region != *own {
+                    return Err(RpcError::Refused(format!("this server is of region {own}, not {region}")));
+                }
+                let promised = bootstrap && server.promise(id);
+                Ok(encode(&ServerHelloResponse { promised, ..self.introduce() })?)
             }
             Method::ReadIndex => {
                 let index = server.raft().read_barrier().await.map_err(|_| RpcError::NoLeader)?;
@@ -115,6 +121,12 @@ impl Service for Surface {
                 let here = server.streams().holds(node_id);
                 Ok(encode(&NodeHereResponse { here, ..NodeHereResponse::default() })?)
             }
+            Method::EvaluationDequeue
+            | Method::EvaluationAcknowledge
+            | Method::EvaluationRefuse
+            | Method::EvaluationsWrite
+            | Method::PlanSubmit => remote::scheduling(server, method, request).await,
+            Method::KeyringWrap => remote::keyring(server, request).await,
             other => Err(RpcError::Refused(format!("this server does not answer {other} as a call"))),
         }
     }

@@ -1,13 +1,19 @@
 //! A scheduling worker: takes an evaluation, lets the scheduler compute, has the plan written, writes what came of it.
 //!
-//! Several run on the leader. A plan that was committed only in part is made again from the newer state, a few times. The
+//! Several run on the leader (`work`) and on each follower (`help`). A plan that was committed only in part is made again from the newer state, a few times. The
 //! scheduler runs on the compute pool; what a worker has finished is written and acknowledged beside it (`Evaluations`),
 //! so that it goes on with the next at once.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
-use nomadd_model::{AllocationMetric, DeploymentStatus, Duration, Evaluation, Plan, PlanResult};
+use nomadd_model::{AllocationMetric, DeploymentStatus, Duration as Span, Evaluation, Plan, PlanResult};
+use nomadd_rpc::connection::call;
+use nomadd_rpc::{
+    Acknowledged, Connection, EvaluationDequeueRequest, EvaluationDequeueResponse, EvaluationDoneRequest,
+    EvaluationsWriteRequest, Method, PlanSubmitRequest, RpcError,
+};
 use nomadd_scheduler::{Context, Outcome, Scheduler};
 use nomadd_state::{Command, EvaluationUpsert, Response, State};
 use tokio::sync::{RwLockReadGuard, RwLockWriteGuard, oneshot};
@@ -16,7 +22,15 @@ use crate::applier::Submission;
 use crate::batch::Batched;
 use crate::broker::Delivery;
 use crate::error::{Answer, EndpointError};
+use crate::peers::within;
 use crate::server::Server;
+
+/// How long the leader may take to answer a worker.
+const CALL: Duration = Duration::from_secs(30);
+/// How long a worker on a follower rests while there is nobody to work for.
+const REST: Duration = Duration::from_secs(1);
+/// The pause after something went wrong with the leader.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Writes evaluations.
 pub(crate) struct Evaluations;
@@ -42,7 +56,7 @@ impl Batched for Evaluations {
     }
 }
 
-/// Works for ever.
+/// Works on the leader, for ever.
 pub(crate) async fn work(server: Server) {
     let mut scheduler = Scheduler::default();
     loop {
@@ -50,7 +64,7 @@ pub(crate) async fn work(server: Server) {
         let delivery = server.queue().take().await;
         metrics::histogram!("nomad.nomad.worker.dequeue_eval").record(waited.elapsed().as_secs_f64() * 1e3);
         let id = delivery.evaluation.id;
-        let written = match process(&server, &mut scheduler, &delivery).await {
+        let written = match process(&server, &Desk::Here, &mut scheduler, &delivery).await {
             Ok(evaluations) if evaluations.is_empty() => {
                 let _ = server.queue().acknowledge(id, delivery.token);
                 continue;
@@ -73,6 +87,56 @@ pub(crate) async fn work(server: Server) {
     }
 }
 
+/// Works on a follower for the leader, for ever; rests while this server leads itself.
+pub(crate) async fn help(server: Server) {
+    let mut scheduler = Scheduler::default();
+    let mut leadership = server.raft().leadership();
+    loop {
+        let waits = { leadership.borrow_and_update().leading || server.leader().is_none() };
+        if waits {
+            // The membership is no part of the leadership: look again after a while.
+            let _either = tokio::time::timeout(REST, leadership.changed()).await;
+            continue;
+        }
+        if let Err(error) = help_once(&server, &mut scheduler).await {
+            tracing::debug!(%error, "an evaluation of the leader was not finished here");
+            tokio::time::sleep(PAUSE + server.runtime().seeds.jitter(PAUSE)).await;
+        }
+    }
+}
+
+/// One evaluation of the leader, when it has one.
+async fn help_once(server: &Server, scheduler: &mut Scheduler) -> Result<(), RpcError> {
+    let leader = server.leader_connection()?;
+    let request = EvaluationDequeueRequest { wait: Span::from_secs(2) };
+    let asked = call::<_, EvaluationDequeueResponse>(&*leader, Method::EvaluationDequeue, &request);
+    let EvaluationDequeueResponse { evaluation, token } = within(CALL, asked).await?;
+    let Some(evaluation) = evaluation else { return Ok(()) };
+    let id = evaluation.id;
+    let desk = Desk::Leader { connection: Arc::clone(&leader), token };
+    // The token of the leader's broker stays there; the one on the wire counts.
+    let delivery = Delivery { evaluation: Arc::new(evaluation), token: crate::broker::Token(0) };
+    let done = EvaluationDoneRequest { id, token };
+    let written = match process(server, &desk, scheduler, &delivery).await {
+        Ok(evaluations) if evaluations.is_empty() => Ok(()),
+        Ok(evaluations) => {
+            let request = EvaluationsWriteRequest { evaluations };
+            let asked = call::<_, Acknowledged>(&*leader, Method::EvaluationsWrite, &request);
+            within(CALL, asked).await.map(|_| ())
+        }
+        Err(error) => Err(RpcError::Refused(error.message)),
+    };
+    let method = if written.is_ok() { Method::EvaluationAcknowledge } else { Method::EvaluationRefuse };
+    let told = within(CALL, call::<_, Acknowledged>(&*leader, method, &done)).await;
+    written.and(told.map(|_| ()))
+}
+
+/// Where plans are written: here, or by the leader.
+enum Desk {
+    Here,
+    Leader { connection: Arc<dyn Connection>, token: u64 },
+}
+
 /// Acknowledges an evaluation once its outcome is durable.
 async fn finish(server: Server, delivery: Delivery, written: oneshot::Receiver<Answer<u64>>) {
     let id = delivery.evaluation.id;
@@ -90,7 +154,12 @@ async fn finish(server: Server, delivery: Delivery, written: oneshot::Receiver<A
 }
 
 /// Processes one evaluation. Returns what is to be written of it; nothing when it was over already.
-async fn process(server: &Server, scheduler: &mut Scheduler, delivery: &Delivery) -> Answer<Vec<Evaluation>> {
+async fn process(
+    server: &Server,
+    desk: &Desk,
+    scheduler: &mut Scheduler,
+    delivery: &Delivery,
+) -> Answer<Vec<Evaluation>> {
     let evaluation = &delivery.evaluation;
     let limit = nomadd_scheduler::attempts(evaluation.kind.parse().unwrap_or_default());
     let (mut failed, mut wanted) = (0, evaluation.modify_index.max(evaluation.snapshot_index));
@@ -118,7 +187,7 @@ async fn process(server: &Server, scheduler: &mut Scheduler, delivery: &Delivery
             return Ok(written);
         };
         tell_what_is_not_done(&server.state(), &mut plan);
-        let result = submit(server, delivery, Submission { plan, evaluations: later }).await?;
+        let result = submit(server, desk, delivery, Submission { plan, evaluations: later }).await?;
         if result.refresh_index == 0 {
             written.insert(0, updated);
             return Ok(written);
@@ -196,12 +265,12 @@ async fn schedule(server: &Server, scheduler: &mut Scheduler, evaluation: &Arc<E
 
 /// Says in every metric how long one allocation took: the run's time, shared among those it looked for. The scheduler
 /// has no clock.
-fn tell_time(outcome: &mut Outcome, took: std::time::Duration) {
+fn tell_time(outcome: &mut Outcome, took: Duration) {
     let failed = outcome.evaluation.failed_tg_allocs.len();
     let batches = outcome.plan.as_ref().map_or(&[][..], |plan| &plan.placements);
     let count = failed + batches.iter().map(|batch| batch.placements.len()).sum::<usize>();
     let each = took / u32::try_from(count.max(1)).unwrap_or(u32::MAX);
-    let each = Duration(i64::try_from(each.as_nanos()).unwrap_or(i64::MAX));
+    let each = Span(i64::try_from(each.as_nanos()).unwrap_or(i64::MAX));
     let tell = |metric: &mut Arc<AllocationMetric>| Arc::make_mut(metric).allocation_time = each;
     for batch in outcome.plan.iter_mut().flat_map(|plan| &mut plan.placements) {
         batch.metrics.iter_mut().for_each(tell);
@@ -213,7 +282,13 @@ fn tell_time(outcome: &mut Outcome, took: std::time::Duration) {
 }
 
 /// Has a plan written. The worker's time stands still meanwhile.
-async fn submit(server: &Server, delivery: &Delivery, submission: Submission) -> Answer<PlanResult> {
+async fn submit(server: &Server, desk: &Desk, delivery: &Delivery, submission: Submission) -> Answer<PlanResult> {
+    if let Desk::Leader { connection, token } = desk {
+        let Submission { plan, evaluations } = submission;
+        let request = PlanSubmitRequest { id: delivery.evaluation.id, token: *token, plan, evaluations };
+        let asked = call::<_, PlanResult>(&**connection, Method::PlanSubmit, &request);
+        return within(CALL, asked).await.map_err(|error| EndpointError::refused(error.to_string()));
+    }
     let (queue, id) = (server.queue(), delivery.evaluation.id);
     let stale = |stale: crate::broker::StaleDelivery| EndpointError::refused(stale.to_string());
     queue.pause(id, delivery.token).map_err(stale)?;

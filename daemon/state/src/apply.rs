@@ -145,6 +145,7 @@ impl<'a> Applier<'a> {
             Command::DeploymentPromote(command) => self.deployment_promote(command),
             Command::DeploymentAllocHealth(command) => self.deployment_alloc_health(command),
             Command::DeploymentDelete(command) => self.deployment_delete(&command),
+            Command::AutopilotConfigurationSet(command) => self.autopilot_configuration_set(command),
             Command::SchedulerConfigurationSet(command) => self.scheduler_configuration_set(command),
             Command::NamespaceUpsert(command) => self.namespace_upsert(command),
             Command::NamespaceDelete(command) => self.namespace_delete(&command),

@@ -86,6 +86,8 @@ pub enum Command {
     RootKeyUpsert(RootKeyUpsert),
     /// Removes a root key.
     RootKeyDelete(RootKeyDelete),
+    /// Sets autopilot's configuration.
+    AutopilotConfigurationSet(AutopilotConfigurationSet),
     /// Gives the cluster its name, once.
     ClusterId(ClusterIdSet),
 }

@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nomadd_model::{
-    Allocation, Job, JobSubmission, JobSummary, Node, ScalingEvent, SchedulerConfiguration, SecretId, Text, noun,
+    Allocation, AutopilotConfiguration, Job, JobSubmission, JobSummary, Node, ScalingEvent, SchedulerConfiguration,
+    SecretId, Text, noun,
 };
 
 use crate::command::ClusterIdSet;
@@ -30,6 +31,7 @@ noun! {
         pub next_number: u64 = "NextNumber",
         pub scheduler_configuration: SchedulerConfiguration = "SchedulerConfiguration",
         pub cluster: Option<ClusterIdSet> = "Cluster",
+        pub autopilot: Option<AutopilotConfiguration> = "Autopilot",
     }
 
     /// The last frame: how many came before it.

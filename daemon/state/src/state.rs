@@ -6,8 +6,8 @@ use imbl::{OrdMap, OrdSet};
 use std::sync::Arc;
 
 use nomadd_model::{
-    Allocation, AllocationId, Deployment, DeploymentId, Evaluation, EvaluationId, KeyId, Namespace, NodeId, NodePool,
-    SchedulerConfiguration, Text,
+    Allocation, AllocationId, AutopilotConfiguration, Deployment, DeploymentId, Evaluation, EvaluationId, KeyId,
+    Namespace, NodeId, NodePool, SchedulerConfiguration, Text,
 };
 
 use crate::command::ClusterIdSet;
@@ -41,6 +41,7 @@ pub struct State {
     pub(crate) namespaces: OrdMap<Text, Arc<Namespace>>,
     pub(crate) node_pools: OrdMap<Text, Arc<NodePool>>,
     pub(crate) scheduler_configuration: Arc<SchedulerConfiguration>,
+    pub(crate) autopilot_configuration: Option<Arc<AutopilotConfiguration>>,
     pub(crate) root_keys: OrdMap<KeyId, Arc<RootKey>>,
     pub(crate) cluster: Option<Arc<ClusterIdSet>>,
 }
@@ -68,6 +69,7 @@ impl State {
             namespaces: OrdMap::new(),
             node_pools: OrdMap::new(),
             scheduler_configuration: Arc::default(),
+            autopilot_configuration: None,
             root_keys: OrdMap::new(),
             cluster: None,
         };

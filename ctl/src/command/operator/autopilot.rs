@@ -16,6 +16,57 @@ pub enum Autopilot {
     GetConfig(Get),
     /// Show how each server is
     Health(Get),
+    /// Change the configuration
+    SetConfig(Set),
+}
+
+/// What to change; what is not given stays.
+#[derive(Debug, clap::Args)]
+pub struct Set {
+    /// Whether dead servers are removed
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    cleanup_dead_servers: Option<bool>,
+    /// How long a healthy server may be without contact with the leader
+    #[arg(long, value_name = "DURATION")]
+    last_contact_threshold: Option<String>,
+    /// How many entries a healthy server may be behind
+    #[arg(long, value_name = "COUNT")]
+    max_trailing_logs: Option<u64>,
+    /// How many servers are kept, whatever happens
+    #[arg(long, value_name = "COUNT")]
+    min_quorum: Option<u64>,
+    /// How long a new server must be healthy before it votes
+    #[arg(long, value_name = "DURATION")]
+    server_stabilization_time: Option<String>,
+}
+
+async fn set(args: Set, context: &Context) -> Outcome {
+    let Set { cleanup_dead_servers, last_contact_threshold, max_trailing_logs, min_quorum, server_stabilization_time } =
+        args;
+    let path = "/v1/operator/autopilot/configuration";
+    let failed = |error: &nomadd_api::ApiError| Failure::request("querying Autopilot configuration", error);
+    let mut config = context.client.call::<Value>(Request::get(path)).await.map_err(|error| failed(&error))?.value;
+    let changes = [
+        ("CleanupDeadServers", cleanup_dead_servers.map(Value::from)),
+        ("LastContactThreshold", last_contact_threshold.map(Value::from)),
+        ("MaxTrailingLogs", max_trailing_logs.map(Value::from)),
+        ("MinQuorum", min_quorum.map(Value::from)),
+        ("ServerStabilizationTime", server_stabilization_time.map(Value::from)),
+    ];
+    for (key, value) in changes {
+        if let Some(value) = value {
+            config[key] = value;
+        }
+    }
+    let index = config["ModifyIndex"].as_u64().unwrap_or_default().to_string();
+    let request = Request::put(path).query("cas", &index).json(&config).map_err(|error| failed(&error))?;
+    let set = context.client.call::<bool>(request).await;
+    if set.map_err(|error| Failure::request("setting Autopilot configuration", &error))?.value {
+        println!("Configuration updated!");
+        Ok(0)
+    } else {
+        Err(Failure::new("Configuration could not be atomically updated, please try again".to_owned()))
+    }
 }
 
 /// No more than how.
@@ -43,6 +94,7 @@ impl Autopilot {
         let (args, path, show): (_, _, fn(&Value) -> String) = match self {
             Self::GetConfig(args) => (args, "configuration", configuration),
             Self::Health(args) => (args, "health", health),
+            Self::SetConfig(args) => return set(args, &context).await,
         };
         let answer = context.client.call::<Value>(Request::get(format!("/v1/operator/autopilot/{path}"))).await;
         let value = answer.map_err(|error| Failure::request("querying Autopilot configuration", &error))?.value;

@@ -9,7 +9,8 @@ use base64::Engine as _;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use nomadd_runtime::log::Level;
-use nomadd_server::status;
+use nomadd_server::members::KeyringChange;
+use nomadd_server::{members as servers_of_gossip, status};
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -77,35 +78,81 @@ pub async fn members(app: &App, call: Call) -> Answered {
     )
 }
 
-/// `GET /v1/agent/servers`: the servers that the client half speaks with.
+/// `/v1/agent/servers`: the servers that the client half speaks with; `PUT` sets them.
 pub async fn servers(app: &App, call: Call) -> Answered {
     if call.is_put() {
-        return Err(Failure::not_implemented(
-            "the list of servers cannot be changed: this agent's client uses the server of the same process",
-        ));
+        app.client()?;
+        let addresses: Vec<String> =
+            call.parameters.iter().filter(|(key, _)| key == "address").map(|(_, value)| value.clone()).collect();
+        if addresses.is_empty() {
+            return Err(Failure::bad_request("missing server address"));
+        }
+        app.control.set_servers(addresses).map_err(Failure::internal)?;
+        return Ok(answer::empty());
     }
     call.must_get()?;
-    answer::json(&call, &[&app.info.rpc_address])
+    app.client()?;
+    answer::json(&call, &app.control.servers())
 }
 
-/// `PUT /v1/agent/join`: many servers are not there yet.
-pub async fn join(_: &App, call: Call) -> Answered {
+/// `PUT /v1/agent/join`: makes this agent's server join others.
+pub async fn join(app: &App, call: Call) -> Answered {
     call.must_put()?;
-    let error = "joining servers is not there yet: this build runs one server";
-    answer::json(&call, &json!({ "num_joined": 0, "error": error, "warning": "" }))
+    let (server, caller) = (app.server()?, app.caller(&call)?);
+    let addresses: Vec<String> =
+        call.parameters.iter().filter(|(key, _)| key == "address").map(|(_, value)| value.clone()).collect();
+    if addresses.is_empty() {
+        return Err(Failure::bad_request("missing address to join"));
+    }
+    let (joined, errors) = servers_of_gossip::join(server, &caller, &addresses).await?;
+    let error = if joined == 0 { errors.join("; ") } else { String::new() };
+    let warning = if joined == 0 { String::new() } else { errors.join("; ") };
+    answer::json(&call, &json!({ "num_joined": joined, "error": error, "warning": warning }))
 }
 
 /// `PUT /v1/agent/force-leave`.
 pub async fn force_leave(app: &App, call: Call) -> Answered {
     call.must_put()?;
+    let (server, caller) = (app.server()?, app.caller(&call)?);
     match call.text("node") {
         "" => Err(Failure::bad_request("missing node to force leave")),
         name if name == app.info.name => Err(Failure::bad_request(format!(
             "{name} is this agent itself; stop it with systemctl stop nomadd instead"
         ))),
         // As in Nomad a name that nobody has is no error: the aim is reached.
-        _ => Ok(answer::empty()),
+        name => {
+            if server.cluster().is_some() {
+                servers_of_gossip::force_leave(server, &caller, name, call.switch("prune")?).await?;
+            }
+            Ok(answer::empty())
+        }
     }
+}
+
+/// `/v1/agent/keyring/list|install|use|remove`: the keys of gossip on every server.
+pub async fn keyring(app: &App, mut call: Call, operation: &str) -> Answered {
+    let (server, caller) = (app.server()?, app.caller(&call)?);
+    let keys = if operation == "list" {
+        servers_of_gossip::keys(server, &caller).await?
+    } else {
+        let change = match operation {
+            "install" => KeyringChange::Install,
+            "use" => KeyringChange::Use,
+            "remove" => KeyringChange::Remove,
+            _ => return Err(Failure::no_path()),
+        };
+        let delete = call.method == axum::http::Method::DELETE;
+        if !(call.is_put() || (delete && change == KeyringChange::Remove)) {
+            return Err(Failure::method());
+        }
+        let request: serde_json::Value = call.json().await?;
+        let key = request["Key"].as_str().unwrap_or_default().to_owned();
+        servers_of_gossip::change_keys(server, &caller, change, &key).await?
+    };
+    answer::json(
+        &call,
+        &json!({ "Messages": keys.messages, "Keys": keys.keys, "PrimaryKeys": keys.primary, "NumNodes": keys.nodes }),
+    )
 }
 
 /// `GET /v1/agent/schedulers`.

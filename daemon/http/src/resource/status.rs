@@ -27,5 +27,5 @@ pub async fn peers(app: &App, call: Call) -> Answered {
 /// `GET /v1/regions`.
 pub async fn regions(app: &App, call: Call) -> Answered {
     call.must_get()?;
-    answer::json(&call, &[&app.info.region])
+    answer::json(&call, &status::regions(app.server()?))
 }

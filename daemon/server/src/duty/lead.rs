@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nomadd_runtime::{TaskKind, Tasks};
-use nomadd_state::{ClusterIdSet, Command, SchedulerConfigurationSet};
+use nomadd_state::{AutopilotConfigurationSet, ClusterIdSet, Command, SchedulerConfigurationSet};
 
 use super::{collection, deployments, drain, feeder, gauges, heartbeats, outbox};
 use crate::error::Answer;
@@ -38,6 +38,7 @@ pub(crate) async fn lead(server: Server) {
 
 async fn begin(server: &Server) -> Tasks {
     let duties = server.new_duties();
+    server.look_for_company();
     while let Err(error) = found(server).await {
         if !server.leads() {
             return duties;
@@ -85,6 +86,10 @@ async fn found(server: &Server) -> Answer<()> {
         let set = SchedulerConfigurationSet { config, check_index: Some(0) };
         // Somebody else may have set it meanwhile: theirs stays.
         let _ = server.commit(Command::SchedulerConfigurationSet(set)).await;
+    }
+    if state.autopilot_configuration().is_none() {
+        let set = AutopilotConfigurationSet { config: server.config().autopilot.into(), check_index: Some(0) };
+        let _ = server.commit(Command::AutopilotConfigurationSet(set)).await;
     }
     keyring::ensure(server).await
 }

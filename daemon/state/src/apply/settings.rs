@@ -6,8 +6,8 @@ use nomadd_model::{JobStatus, Text};
 
 use super::{Applier, jobs};
 use crate::command::{
-    ClusterIdSet, NamespaceDelete, NamespaceUpsert, NodePoolDelete, NodePoolUpsert, RootKeyDelete, RootKeyUpsert,
-    SchedulerConfigurationSet,
+    AutopilotConfigurationSet, ClusterIdSet, NamespaceDelete, NamespaceUpsert, NodePoolDelete, NodePoolUpsert,
+    RootKeyDelete, RootKeyUpsert, SchedulerConfigurationSet,
 };
 use crate::event::{EventKind, Payload, Subject};
 use crate::response::{Refused, Response};
@@ -32,6 +32,19 @@ impl Applier<'_> {
         config.modify_index = self.index;
         self.state.scheduler_configuration = Arc::new(config);
         self.table(Table::SchedulerConfiguration);
+        self.ok()
+    }
+
+    pub(crate) fn autopilot_configuration_set(&mut self, command: AutopilotConfigurationSet) -> Response {
+        let AutopilotConfigurationSet { mut config, check_index } = command;
+        let old = self.state.autopilot_configuration.as_deref();
+        let found = old.map_or(0, |old| old.modify_index);
+        if let Some(wanted) = check_index.filter(|wanted| *wanted != found) {
+            return Response::Refused(Refused::Changed { kind: "autopilot configuration".into(), wanted, found });
+        }
+        config.create_index = old.map_or(self.index, |old| old.create_index);
+        config.modify_index = self.index;
+        self.state.autopilot_configuration = Some(Arc::new(config));
         self.ok()
     }
 

@@ -1,10 +1,16 @@
 //! Commands about what is set cluster-wide: the scheduler, namespaces, node pools, root keys, the cluster's name.
 
-use nomadd_model::{KeyId, Namespace, NodePool, SchedulerConfiguration, Text, noun};
+use nomadd_model::{AutopilotConfiguration, KeyId, Namespace, NodePool, SchedulerConfiguration, Text, noun};
 
 use crate::root_key::RootKey;
 
 noun! {
+    /// Sets autopilot's configuration; with `check_index` only if it still has that modify index.
+    pub struct AutopilotConfigurationSet {
+        pub config: AutopilotConfiguration = "Config",
+        pub check_index: Option<u64> = "CheckIndex",
+    }
+
     /// Sets the scheduler configuration.
     pub struct SchedulerConfigurationSet {
         pub config: SchedulerConfiguration = "Config",

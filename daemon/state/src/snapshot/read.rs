@@ -65,6 +65,7 @@ impl Builder {
             state.table_indexes[table as usize] = header.table_indexes.get(table.name()).copied().unwrap_or(0);
         }
         state.scheduler_configuration = Arc::new(header.scheduler_configuration);
+        state.autopilot_configuration = header.autopilot.map(Arc::new);
         state.cluster = header.cluster.map(Arc::new);
         Ok(Self { state, job: None, resources: Vec::new(), metrics: Vec::new(), texts: Vec::new() })
     }

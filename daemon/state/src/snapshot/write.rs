@@ -50,6 +50,7 @@ fn header(state: &State) -> Header {
         table_indexes: Table::ALL.iter().map(|table| (table.name().into(), state.table_index(*table))).collect(),
         next_number: state.next_number,
         scheduler_configuration: (*state.scheduler_configuration).clone(),
+        autopilot: state.autopilot_configuration.as_deref().cloned(),
         cluster: state.cluster.as_deref().cloned(),
     }
 }

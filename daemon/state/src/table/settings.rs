@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use nomadd_model::{Duration, KeyId, Namespace, NodePool, PreemptionConfig, SchedulerConfiguration, Text};
+use nomadd_model::{
+    AutopilotConfiguration, Duration, KeyId, Namespace, NodePool, PreemptionConfig, SchedulerConfiguration, Text,
+};
 
 use crate::root_key::RootKey;
 use crate::state::State;
@@ -46,6 +48,10 @@ impl State {
     /// How schedulers work.
     pub fn scheduler_configuration(&self) -> &SchedulerConfiguration {
         &self.scheduler_configuration
+    }
+    /// How servers take care of each other, once the first leader has said so.
+    pub fn autopilot_configuration(&self) -> Option<&AutopilotConfiguration> {
+        self.autopilot_configuration.as_deref()
     }
     /// Whether tasks in a node pool may use more memory than they reserve: as the pool says, or else the cluster.
     pub fn memory_oversubscription(&self, pool: &str) -> bool {
