@@ -186,6 +186,7 @@ async fn servers_join_by_command_and_one_that_leaves_is_removed() {
     assert!(config.contains("Configuration updated!"), "{config}");
     let config = cluster.servers[there].ctl(&["operator", "autopilot", "get-config"]).await.ok();
     assert!(config.contains("MinQuorum = 3"), "{config}");
-    let put = Request::put("/v1/operator/autopilot/configuration").json(&serde_json::json!({ "MinQuorum": 0 })).unwrap();
+    let put =
+        Request::put("/v1/operator/autopilot/configuration").json(&serde_json::json!({ "MinQuorum": 0 })).unwrap();
     assert!(cluster.servers[there].api().call::<bool>(put).await.unwrap().value);
 }
