@@ -12,7 +12,7 @@ use axum::extract::{FromRequestParts as _, WebSocketUpgrade};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nomadd_runtime::TaskKind;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 use tower::Service as _;
@@ -136,7 +136,16 @@ async fn encrypted(socket: TcpStream, encryption: &Encryption, app: App, always:
         return;
     }
     if first[0] != TLS_RECORD {
-        let _best_effort = socket.try_write(PLAIN);
+        // The request is read before the connection ends: a reset would take the answer along.
+        let told = async {
+            let mut socket = socket;
+            socket.write_all(PLAIN).await?;
+            socket.shutdown().await?;
+            let mut rest = [0; 4096];
+            while socket.read(&mut rest).await? > 0 {}
+            std::io::Result::Ok(())
+        };
+        let _best_effort = tokio::time::timeout(Duration::from_secs(1), told).await;
         return;
     }
     let handshake = tokio_rustls::TlsAcceptor::from(encryption()).accept(socket);

@@ -191,7 +191,7 @@ impl Cluster {
         }
         let mut there = self.alive_in(&server.config().region);
         there.sort_by_key(|told| told.id);
-        for told in there.iter().filter(|told| told.expect != 0 && told.expect != expect) {
+        if let Some(told) = there.iter().find(|told| told.expect != 0 && told.expect != expect) {
             self.complain(format!(
                 "{} has bootstrap_expect = {}, and this server has {expect}: no cluster is formed before both have the same; change one of the two and restart it",
                 told.name, told.expect

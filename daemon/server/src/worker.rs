@@ -322,11 +322,11 @@ mod tests {
         let shared = Arc::new(AllocationMetric::default());
         outcome.evaluation.failed_tg_allocs.insert("g".into(), Arc::clone(&shared));
         outcome.created[0].failed_tg_allocs.insert("g".into(), shared);
-        tell_time(&mut outcome, std::time::Duration::from_nanos(300));
+        tell_time(&mut outcome, Duration::from_nanos(300));
         let batch = &outcome.plan.as_ref().unwrap().placements[0];
-        assert_eq!(batch.metrics.as_ref().unwrap().allocation_time, Duration(100));
-        assert_eq!(batch.placements[0].metrics.as_ref().unwrap().allocation_time, Duration(100));
-        assert_eq!(outcome.evaluation.failed_tg_allocs["g"].allocation_time, Duration(100));
-        assert_eq!(outcome.created[0].failed_tg_allocs["g"].allocation_time, Duration(100));
+        assert_eq!(batch.metrics.as_ref().unwrap().allocation_time, Span(100));
+        assert_eq!(batch.placements[0].metrics.as_ref().unwrap().allocation_time, Span(100));
+        assert_eq!(outcome.evaluation.failed_tg_allocs["g"].allocation_time, Span(100));
+        assert_eq!(outcome.created[0].failed_tg_allocs["g"].allocation_time, Span(100));
     }
 }
