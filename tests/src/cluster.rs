@@ -24,6 +24,17 @@ pub struct Cluster {
     pub clients: Vec<Agent>,
 }
 
+/// What is added to configurations.
+#[derive(Clone, Debug, Default)]
+pub struct More {
+    /// Into the `server` block.
+    pub server: String,
+    /// In front of the file of each server.
+    pub of_servers: String,
+    /// In front of the file of each client.
+    pub of_clients: String,
+}
+
 /// A server named `name` that expects so many; `more` goes into its `server` block.
 pub fn server(name: &str, expect: usize, more: &str) -> Agent {
     let host = address();
@@ -47,7 +58,13 @@ pub fn client(name: &str, servers: &[Agent]) -> Agent {
 impl Cluster {
     /// Servers that find each other by `retry_join`, and clients; running, with a leader, all nodes ready.
     pub async fn form(servers: usize, clients: usize) -> Self {
-        let mut all: Vec<Agent> = (1..=servers).map(|number| server(&format!("s{number}"), servers, "")).collect();
+        Self::form_with(servers, clients, &More::default()).await
+    }
+
+    /// The same with more configuration.
+    pub async fn form_with(servers: usize, clients: usize, more: &More) -> Self {
+        let mut all: Vec<Agent> =
+            (1..=servers).map(|number| server(&format!("s{number}"), servers, &more.server)).collect();
         let join: Vec<String> = all.iter().map(|server| format!("\"{}\"", server.serf_address())).collect();
         for server in &mut all {
             let file = server.path().join("agent.hcl");
@@ -57,13 +74,16 @@ impl Cluster {
                 join.join(", ")
             );
             let text = text.trim_end().strip_suffix('}').expect("the server block is the last").to_owned() + &block;
-            std::fs::write(&file, text).expect("the configuration is written");
+            std::fs::write(&file, more.of_servers.clone() + &text).expect("the configuration is written");
             server.spawn();
         }
         let mut cluster = Self { servers: all, clients: Vec::new() };
         cluster.leader().await;
         for number in 1..=clients {
             let mut client = client(&format!("c{number}"), &cluster.servers);
+            let file = client.path().join("agent.hcl");
+            let text = std::fs::read_to_string(&file).expect("the configuration is there");
+            std::fs::write(&file, more.of_clients.clone() + &text).expect("the configuration is written");
             client.restart().await;
             cluster.clients.push(client);
         }

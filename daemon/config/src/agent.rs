@@ -122,8 +122,6 @@ pub struct Server {
     pub encrypt: Secret,
     /// Whom to join.
     pub join: Join,
-    /// Whether a server that left joins again when it starts.
-    pub rejoin_after_leave: bool,
     /// Where the server keeps its things; default `data_dir/server`.
     pub data_dir: Option<PathBuf>,
     /// How many evaluations are worked on at a time; `None` is the number of cores.

@@ -280,7 +280,6 @@ impl Decoder {
             bootstrap_expect,
             encrypt: Secret(block.text_or("encrypt", "")),
             join,
-            rejoin_after_leave: block.flag("rejoin_after_leave", false),
             data_dir: block.path("data_dir"),
             num_schedulers: block
                 .number("num_schedulers")

@@ -308,7 +308,7 @@ const SERVER: &[Key] = &[
     Key("retry_join", Texts, In),
     Key("retry_max", Number, In),
     Key("retry_interval", Span, In),
-    Key("rejoin_after_leave", Bool, In),
+    Key("rejoin_after_leave", Bool, Later),
     Key("non_voting_server", Bool, Later),
     Key("redundancy_zone", Text, Later),
     Key("upgrade_version", Text, Later),

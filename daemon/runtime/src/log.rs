@@ -128,8 +128,14 @@ impl Lines {
     /// Whether anything of this place in the code could ever be a line: spans are none, and libraries speak only when
     /// something is wrong. What could not costs its callers nothing (the consensus tells of every message it handles).
     fn could_be_a_line(metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && (is_ours(metadata) || Level::of(*metadata.level()) <= Level::Warn)
+        metadata.is_event() && (is_ours(metadata) || Level::of(*metadata.level()) <= foreign(metadata))
     }
+}
+
+/// What is logged of crates that are not ours. The consensus warns of each of its heartbeats that a dead server did not take,
+/// twenty times a second; the rooms say once that it is gone.
+fn foreign(metadata: &Metadata<'_>) -> Level {
+    if metadata.target().starts_with("openraft") { Level::Error } else { Level::Warn }
 }
 
 fn is_ours(metadata: &Metadata<'_>) -> bool {

@@ -1,8 +1,8 @@
 //! Several servers and agents that are only clients: they form, place on all clients, answer everywhere, and survive.
 
 use nomadd_api::Request;
-use nomadd_tests::cluster::{asked, server};
-use nomadd_tests::ctl::table;
+use nomadd_tests::cluster::{More, asked, client, server};
+use nomadd_tests::ctl::{ctl, table};
 use nomadd_tests::{Agent, Cluster, until};
 use serde_json::Value;
 
@@ -189,4 +189,57 @@ async fn servers_join_by_command_and_one_that_leaves_is_removed() {
     let put =
         Request::put("/v1/operator/autopilot/configuration").json(&serde_json::json!({ "MinQuorum": 0 })).unwrap();
     assert!(cluster.servers[there].api().call::<bool>(put).await.unwrap().value);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_and_a_gossip_key_keep_strangers_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = |arguments: &'static [&'static str]| ctl("http://127.0.0.1:1", arguments, folder.path());
+    made(&["tls", "ca", "create"]).await.ok();
+    made(&["tls", "cert", "create", "-server"]).await.ok();
+    made(&["tls", "cert", "create", "-client"]).await.ok();
+    let key = made(&["operator", "gossip", "keyring", "generate"]).await.ok();
+    let block = |role: &str| {
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        format!(
+            "tls {{\n  rpc = true\n  verify_server_hostname = true\n  ca_file = \"{}\"\n  cert_file = \"{}\"\n  key_file = \"{}\"\n}}\n",
+            path("nomad-agent-ca.pem"),
+            path(&format!("global-{role}-nomad.pem")),
+            path(&format!("global-{role}-nomad-key.pem")),
+        )
+    };
+    let more = More {
+        server: format!("  encrypt = \"{}\"\n", key.trim()),
+        of_servers: block("server"),
+        of_clients: block("client"),
+    };
+    let cluster = Cluster::form_with(3, 1, &more).await;
+    let first = &cluster.servers[0];
+
+    // A client without a certificate is told which setting it lacks, and its node is not registered.
+    let mut stranger = client("stranger", &cluster.servers);
+    stranger.restart().await;
+    until("the client says what it lacks", || async {
+        let log = stranger.log();
+        if log.contains("it takes only TLS connections: set tls { rpc = true }") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    cluster.ready(first, 1).await;
+    assert_eq!(asked(first, "/v1/nodes").await.unwrap().as_array().map(Vec::len), Some(1));
+
+    // So is a server without the key of gossip.
+    let mut other = server("s9", 3, "");
+    other.restart().await;
+    let refused = other.ctl(&["server", "join", &first.serf_address()]).await.code(1);
+    assert!(refused.err.contains("wants encrypted gossip and this agent has no key: set `encrypt`"), "{}", refused.err);
+
+    // The key is changed while all run.
+    let next = made(&["operator", "gossip", "keyring", "generate"]).await.ok();
+    for (operation, key) in [("install", &next), ("use", &next), ("remove", &key)] {
+        first.ctl(&["operator", "gossip", "keyring", operation, key.trim()]).await.ok();
+    }
+    let keys = cluster.servers[2].ctl(&["operator", "gossip", "keyring", "list"]).await.ok();
+    assert!(keys.contains(next.trim()) && !keys.contains(key.trim()), "{keys}");
+    let members = table(&first.ctl(&["server", "members"]).await.ok(), "Name");
+    assert!(members.len() == 3 && members.iter().all(|row| row["Status"] == "alive"), "{members:?}");
 }
