@@ -15,7 +15,7 @@ async fn put(agent: &Agent, path: &str, body: &Value) {
 /// The next line of a stream that holds events.
 async fn next(lines: &mut nomadd_api::Lines) -> Value {
     loop {
-        let line = lines.next().await.unwrap().expect("the stream goes on");
+        let line = lines.next().await.unwrap().unwrap();
         let value: Value = serde_json::from_str(&line).unwrap();
         if value["Events"].is_array() {
             return value;
