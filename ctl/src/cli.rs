@@ -53,7 +53,8 @@ pub fn run(arguments: Vec<String>) -> ExitCode {
     };
     let global = &cli.global;
     let red = !global.no_color && (global.force_color || std::io::stderr().is_terminal());
-    let ended = Context::new(&cli.global).and_then(|context| reactor.block_on(cli.command.run(context)));
+    let ended =
+        Context::new(&cli.global, cli.command.needs()).and_then(|context| reactor.block_on(cli.command.run(context)));
     // A reader of standard input blocks its thread: do not wait for it.
     reactor.shutdown_background();
     match ended {
@@ -121,7 +122,20 @@ fn is_long(flag: &str) -> bool {
 /// Where the words begin that are another program's: after the allocation of `alloc exec` and `exec`.
 fn command_of_exec(arguments: &[String]) -> Option<usize> {
     /// Flags that take the next word.
-    const WITH_VALUE: &[&str] = &["address", "region", "namespace", "token", "task", "group", "e"];
+    const WITH_VALUE: &[&str] = &[
+        "address",
+        "region",
+        "namespace",
+        "token",
+        "ca-cert",
+        "ca-path",
+        "client-cert",
+        "client-key",
+        "tls-server-name",
+        "task",
+        "group",
+        "e",
+    ];
     let word = |at: usize| arguments.get(at).map(String::as_str);
     let mut at = match (word(1), word(2)) {
         (Some("exec"), _) => 2,

@@ -28,7 +28,7 @@ pub mod version;
 
 use clap::Subcommand;
 
-use crate::context::Context;
+use crate::context::{Context, Needs};
 use crate::failure::Outcome;
 
 /// A command or group at the top.
@@ -90,6 +90,13 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it asks an agent.
+    pub fn needs(&self) -> Needs {
+        match self {
+            Self::Tls(_) | Self::Version(_) | Self::Completions(_) | Self::Man(_) => Needs::Nobody,
+            _ => Needs::Agent,
+        }
+    }
     /// Does it.
     pub async fn run(self, context: Context) -> Outcome {
         match self {

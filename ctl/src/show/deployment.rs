@@ -87,7 +87,11 @@ mod tests {
     use super::*;
 
     fn shown(groups: Value) -> String {
-        let context = Context::new(&crate::context::Global { no_color: true, ..Default::default() }).unwrap();
+        let context = Context::new(
+            &crate::context::Global { no_color: true, ..Default::default() },
+            crate::context::Needs::Agent,
+        )
+        .unwrap();
         let deployment = json!({"ID": "7e3cec59-0000-0000-0000-000000000000", "JobID": "roll", "JobVersion": 2,
             "Status": "running", "StatusDescription": "Deployment is running", "TaskGroups": groups});
         let text = whole(&serde_json::from_value(deployment).unwrap(), Length::Short, &context);

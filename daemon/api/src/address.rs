@@ -1,4 +1,4 @@
-//! Where an agent is: `http://127.0.0.1:4646` or `unix:///run/nomad.sock`.
+//! Where an agent is: `http://127.0.0.1:4646`, `https://node-1:4646` or `unix:///run/nomad.sock`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,6 +14,13 @@ pub enum Address {
         /// The port.
         port: u16,
     },
+    /// `https://HOST:PORT`.
+    Tls {
+        /// A name or an IP address.
+        host: String,
+        /// The port.
+        port: u16,
+    },
     /// `unix://PATH`.
     Unix(PathBuf),
 }
@@ -22,11 +29,8 @@ pub enum Address {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Not a URL that is understood.
-    #[error("invalid address {0:?}: http://HOST:PORT or unix://PATH is expected")]
+    #[error("invalid address {0:?}: http://HOST:PORT, https://HOST:PORT or unix://PATH is expected")]
     Form(String),
-    /// HTTPS.
-    #[error("the address {0:?} wants TLS, which this build does not have yet: use http://")]
-    Tls(String),
 }
 
 impl FromStr for Address {
@@ -36,10 +40,11 @@ impl FromStr for Address {
         if let Some(path) = text.strip_prefix("unix://") {
             return if path.is_empty() { Err(wrong()) } else { Ok(Self::Unix(path.into())) };
         }
-        if text.starts_with("https://") {
-            return Err(AddressError::Tls(text.to_owned()));
-        }
-        let rest = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+        let (encrypted, rest) = match text.strip_prefix("https://") {
+            Some(rest) => (true, rest),
+            None => (false, text.strip_prefix("http://").unwrap_or(text)),
+        };
+        let rest = rest.trim_end_matches('/');
         if rest.is_empty() || rest.contains(['/', ' ', '?', '#', '@']) {
             return Err(wrong());
         }
@@ -51,8 +56,12 @@ impl FromStr for Address {
                 None => (rest, None),
             },
         };
-        let port = port.map_or(Ok(80), str::parse).map_err(|_| wrong())?;
-        if host.is_empty() { Err(wrong()) } else { Ok(Self::Tcp { host: host.to_owned(), port }) }
+        let port = port.map_or(Ok(if encrypted { 443 } else { 80 }), str::parse).map_err(|_| wrong())?;
+        if host.is_empty() {
+            return Err(wrong());
+        }
+        let host = host.to_owned();
+        Ok(if encrypted { Self::Tls { host, port } } else { Self::Tcp { host, port } })
     }
 }
 
@@ -61,6 +70,8 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "http://[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "http://{host}:{port}"),
+            Self::Tls { host, port } if host.contains(':') => write!(f, "https://[{host}]:{port}"),
+            Self::Tls { host, port } => write!(f, "https://{host}:{port}"),
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
         }
     }
@@ -77,11 +88,13 @@ mod tests {
             ("http://[::1]:4646/", "http://[::1]:4646"),
             ("node-1:4646", "http://node-1:4646"),
             ("http://node-1", "http://node-1:80"),
+            ("https://node-1", "https://node-1:443"),
+            ("https://[::1]:4646/", "https://[::1]:4646"),
             ("unix:///run/nomad.sock", "unix:///run/nomad.sock"),
         ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), shown);
         }
-        for bad in ["", "http://", "http://:4646", "http://a:b", "http://a/b", "unix://", "https://a:4646"] {
+        for bad in ["", "http://", "http://:4646", "http://a:b", "http://a/b", "unix://", "https://", "https://a:b"] {
             assert!(bad.parse::<Address>().is_err(), "{bad}");
         }
     }

@@ -16,6 +16,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::address::Address;
 use crate::error::ApiError;
+use crate::tls::{Refused, Tls, TlsSettings};
 
 /// What is escaped in a path segment or parameter.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -35,6 +36,8 @@ pub struct Client {
     pub namespace: String,
     /// The token; "" is none.
     pub token: String,
+    /// How `https://` addresses are spoken to; `None` trusts the system's CAs.
+    pub tls: Option<Tls>,
 }
 
 impl std::fmt::Debug for Client {
@@ -139,9 +142,9 @@ pub fn segment(text: &str) -> String {
 }
 
 impl Client {
-    /// A client without region, namespace and token.
+    /// A client without region, namespace and token, which trusts the system's CAs.
     pub fn new(address: Address) -> Self {
-        Self { address, region: String::new(), namespace: String::new(), token: String::new() }
+        Self { address, region: String::new(), namespace: String::new(), token: String::new(), tls: None }
     }
 
     /// The path and query of a request, with the client's region and namespace.
@@ -170,14 +173,16 @@ impl Client {
     /// The value of the Host header.
     pub(crate) fn host(&self) -> String {
         match &self.address {
-            Address::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
-            Address::Tcp { host, port } => format!("{host}:{port}"),
+            Address::Tcp { host, port } | Address::Tls { host, port } if host.contains(':') => {
+                format!("[{host}]:{port}")
+            }
+            Address::Tcp { host, port } | Address::Tls { host, port } => format!("{host}:{port}"),
             Address::Unix(_) => "localhost".to_owned(),
         }
     }
 
     /// A request as Go's programs name it in errors: `Get "http://127.0.0.1:4646/v1/jobs"`.
-    fn described(&self, request: &Request) -> String {
+    pub(crate) fn described(&self, request: &Request) -> String {
         let method = request.method.as_str();
         let (first, rest) = method.split_at_checked(1).unwrap_or((method, ""));
         format!("{first}{} \"{}{}\"", rest.to_lowercase(), self.address, self.target(request))
@@ -185,23 +190,33 @@ impl Client {
 
     /// Opens a connection for a request.
     pub(crate) async fn connect(&self, request: &Request) -> Result<Box<dyn Stream>, ApiError> {
+        let unreachable =
+            |error| ApiError::Unreachable { request: self.described(request), address: self.address.clone(), error };
         let connecting = async {
-            Ok::<Box<dyn Stream>, std::io::Error>(match &self.address {
-                Address::Tcp { host, port } => {
-                    let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                    stream.set_nodelay(true)?;
-                    Box::new(stream)
+            Ok::<Box<dyn Stream>, ApiError>(match &self.address {
+                Address::Tcp { host, port } => Box::new(dial(host, *port).await.map_err(unreachable)?),
+                Address::Tls { host, port } => {
+                    let stream = dial(host, *port).await.map_err(unreachable)?;
+                    let refused = |text: String| ApiError::Tls { request: self.described(request), text };
+                    let tls = match &self.tls {
+                        Some(tls) => tls.clone(),
+                        None => Tls::load(&TlsSettings::default()).map_err(|error| refused(error.to_string()))?,
+                    };
+                    Box::new(tls.connect(host, stream).await.map_err(|Refused(text)| refused(text))?)
                 }
-                Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
+                Address::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(unreachable)?),
             })
         };
         let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer within 10 s");
-        let connected = tokio::time::timeout(CONNECT_TIME, connecting).await.unwrap_or_else(|_| Err(late()));
-        connected.map_err(|error| ApiError::Unreachable {
-            request: self.described(request),
-            address: self.address.clone(),
-            error,
-        })
+        tokio::time::timeout(CONNECT_TIME, connecting).await.unwrap_or_else(|_| Err(unreachable(late())))
+    }
+
+    /// A connection that broke off; where TLS knows why, that is said.
+    pub(crate) fn broken(&self, described: &str, error: Box<dyn std::error::Error + Send + Sync>) -> ApiError {
+        match Refused::within(error.as_ref()) {
+            Some(Refused(text)) => ApiError::Tls { request: described.to_owned(), text },
+            None => ApiError::Broken(error),
+        }
     }
 
     /// Sends a request and returns the answer's head with its body still to be read; an error status is an error.
@@ -219,6 +234,8 @@ impl Client {
     /// The same, whatever the status.
     pub async fn send_any(&self, request: Request) -> Result<Response<Incoming>, ApiError> {
         let stream = self.connect(&request).await?;
+        let described = self.described(&request);
+        let broken = |error: hyper::Error| self.broken(&described, Box::new(error));
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // The connection lives as long as its answer is read; it ends by itself.
@@ -266,8 +283,10 @@ impl Client {
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-fn broken(error: hyper::Error) -> ApiError {
-    ApiError::Broken(Box::new(error))
+async fn dial(host: &str, port: u16) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 fn meta<B>(response: &Response<B>) -> Meta {

@@ -15,8 +15,16 @@ pub enum ApiError {
         /// Why not; it is part of the text already.
         error: std::io::Error,
     },
+    /// There is no TLS connection; the text names the setting that helps.
+    #[error("{request}: {text}")]
+    Tls {
+        /// What was asked: `Get "https://127.0.0.1:4646/v1/jobs"`.
+        request: String,
+        /// Why not, and what helps.
+        text: String,
+    },
     /// The agent answered with an error.
-    #[error("Unexpected response code: {status} ({body})")]
+    #[error("Unexpected response code: {status} ({body}){}", advised(*.status, .body))]
     Status {
         /// The HTTP status.
         status: u16,
@@ -45,6 +53,11 @@ impl ApiError {
     }
 }
 
+/// Some answers are known to mean a wrong setting on this side.
+fn advised(status: u16, body: &str) -> String {
+    crate::tls::advice(status, body).map(|helps| format!("; {helps}")).unwrap_or_default()
+}
+
 /// How Go's programs say that nobody answers: `dial tcp 127.0.0.1:4646: connect: connection refused`.
 fn dialled(address: &Address, error: &std::io::Error) -> String {
     let mut why = error.to_string();
@@ -55,7 +68,9 @@ fn dialled(address: &Address, error: &std::io::Error) -> String {
     let call = if error.raw_os_error().is_some() { "connect: " } else { "" };
     match address {
         Address::Unix(path) => format!("dial unix {}: {call}{why}", path.display()),
-        Address::Tcp { host, port } if host.contains(':') => format!("dial tcp [{host}]:{port}: {call}{why}"),
-        Address::Tcp { host, port } => format!("dial tcp {host}:{port}: {call}{why}"),
+        Address::Tcp { host, port } | Address::Tls { host, port } if host.contains(':') => {
+            format!("dial tcp [{host}]:{port}: {call}{why}")
+        }
+        Address::Tcp { host, port } | Address::Tls { host, port } => format!("dial tcp {host}:{port}: {call}{why}"),
     }
 }

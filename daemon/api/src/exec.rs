@@ -51,6 +51,7 @@ impl std::fmt::Debug for ExecSession {
 impl Client {
     /// Runs a command inside a task; `request` is a GET of `/v1/client/allocation/ID/exec` with its parameters.
     pub async fn exec(&self, request: Request) -> Result<ExecSession, ApiError> {
+        let described = self.described(&request);
         let broken = |error: tokio_tungstenite::tungstenite::Error| match error {
             tokio_tungstenite::tungstenite::Error::Http(response) => ApiError::Status {
                 status: response.status().as_u16(),
@@ -60,7 +61,7 @@ impl Client {
                     .map(|body| String::from_utf8_lossy(body).trim().to_owned())
                     .unwrap_or_default(),
             },
-            other => ApiError::Broken(Box::new(other)),
+            other => self.broken(&described, Box::new(other)),
         };
         let mut handshake =
             format!("ws://{}{}", self.host(), self.target(&request)).into_client_request().map_err(broken)?;

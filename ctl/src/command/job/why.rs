@@ -85,7 +85,11 @@ mod tests {
 
     #[test]
     fn reasons_stand_below_their_group_and_nothing_wrong_is_said_so() {
-        let context = Context::new(&crate::context::Global { no_color: true, ..Default::default() }).unwrap();
+        let context = Context::new(
+            &crate::context::Global { no_color: true, ..Default::default() },
+            crate::context::Needs::Agent,
+        )
+        .unwrap();
         let answer: Answer = serde_json::from_value(serde_json::json!({
             "Status": "pending",
             "Explanations": [{

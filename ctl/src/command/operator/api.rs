@@ -110,6 +110,21 @@ fn curl(method: &str, path: &str, args: &Args, context: &Context) -> String {
         let separator = if url.contains('?') { '&' } else { '?' };
         url.push_str(&format!("{separator}{name}={}", nomadd_api::segment(value)));
     }
+    let tls = &context.tls;
+    if matches!(context.client.address, nomadd_api::Address::Tls { .. }) {
+        let files = [
+            ("--cacert", &tls.ca_cert),
+            ("--capath", &tls.ca_path),
+            ("--cert", &tls.client_cert),
+            ("--key", &tls.client_key),
+        ];
+        for (flag, file) in files {
+            words.extend(file.iter().flat_map(|file| [flag.to_owned(), quoted(&file.display().to_string())]));
+        }
+        if tls.verification == nomadd_api::Verification::Skipped {
+            words.push("--insecure".to_owned());
+        }
+    }
     words.push(quoted(&url));
     words.join(" ")
 }

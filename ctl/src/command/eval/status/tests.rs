@@ -8,7 +8,8 @@ const NOW: i64 = 1_795_229_692_000_000_000;
 const SECOND: i64 = 1_000_000_000;
 
 fn plain() -> Context {
-    Context::new(&crate::context::Global { no_color: true, ..Default::default() }).unwrap()
+    Context::new(&crate::context::Global { no_color: true, ..Default::default() }, crate::context::Needs::Agent)
+        .unwrap()
 }
 
 #[test]

@@ -14,7 +14,8 @@ fn transcripts() -> Option<std::path::PathBuf> {
 }
 
 fn plain() -> Context {
-    Context::new(&crate::context::Global { no_color: true, ..Default::default() }).unwrap()
+    Context::new(&crate::context::Global { no_color: true, ..Default::default() }, crate::context::Needs::Agent)
+        .unwrap()
 }
 
 /// The JSON after the second empty line of an exchange.

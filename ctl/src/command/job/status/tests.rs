@@ -6,7 +6,8 @@ use super::*;
 use nomadd_model::Time;
 
 fn plain() -> Context {
-    Context::new(&crate::context::Global { no_color: true, ..Default::default() }).unwrap()
+    Context::new(&crate::context::Global { no_color: true, ..Default::default() }, crate::context::Needs::Agent)
+        .unwrap()
 }
 
 /// 2026-11-21T03:25:22Z.

@@ -5,7 +5,8 @@ use serde_json::json;
 use super::*;
 
 fn plain() -> Context {
-    Context::new(&crate::context::Global { no_color: true, ..Default::default() }).unwrap()
+    Context::new(&crate::context::Global { no_color: true, ..Default::default() }, crate::context::Needs::Agent)
+        .unwrap()
 }
 
 fn dev() -> Whole {
