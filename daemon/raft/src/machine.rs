@@ -33,6 +33,14 @@ pub struct Happened {
     pub index: u64,
     /// The events, in order.
     pub events: Arc<[Event]>,
+    /// Whether the whole state was replaced by another one, of which no events tell: a snapshot came, or was restored.
+    pub replaced: bool,
+}
+
+impl Happened {
+    fn replaced(index: u64) -> Self {
+        Self { index, events: Arc::default(), replaced: true }
+    }
 }
 
 /// What is applied, as readers see it.
@@ -198,6 +206,7 @@ impl Thread {
                 self.published.applied.store(Arc::from(applied));
                 self.published.index.send_replace(index);
                 self.published.watchers.wake_all();
+                let _listeners = self.published.events.send(Happened::replaced(index));
                 drop(done.send(Ok(())));
             }
         }
@@ -231,13 +240,14 @@ impl Thread {
                     Ok(Some(Done::Piece)) => Response::Ok { index },
                     Ok(Some(Done::Restored)) => {
                         everything = true;
+                        happened.push(Happened::replaced(index));
                         Response::Ok { index }
                     }
                     Ok(Some(Done::Command(now, command))) => {
                         let applied = self.state.apply(index, now, command);
                         changes.extend(applied.changes);
                         if !applied.events.is_empty() {
-                            happened.push(Happened { index, events: applied.events.into() });
+                            happened.push(Happened { index, events: applied.events.into(), replaced: false });
                         }
                         applied.response
                     }

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use nomadd_raft::Happened;
 use nomadd_state::{Event, Payload, Topic};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -185,6 +186,15 @@ impl Events {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn take(&self, happened: Happened) {
+        if happened.replaced {
+            self.forget();
+        }
+        if !happened.events.is_empty() {
+            self.push(happened.index, happened.events);
+        }
+    }
+
     /// Adds what happened at an index.
     pub(crate) fn push(&self, index: u64, events: Arc<[Event]>) {
         let written = (0..events.len()).map(|_| OnceLock::new()).collect();
@@ -263,18 +273,17 @@ impl Subscription {
 /// Fills the buffer from the log, for ever.
 pub(crate) async fn follow(server: Server) {
     let mut happened = server.raft().events();
-    let mut replaced = server.replaced();
     loop {
-        tokio::select! {
-            batch = happened.recv() => match batch {
-                Ok(batch) => server.events().push(batch.index, batch.events),
-                Err(broadcast::error::RecvError::Lagged(missed)) => {
-                    tracing::warn!(missed, "the event stream was too slow for the log: who listens is told to subscribe again");
-                    server.events().forget();
-                }
-                Err(broadcast::error::RecvError::Closed) => return,
-            },
-            _ = replaced.changed() => server.events().forget(),
+        match happened.recv().await {
+            Ok(batch) => server.events().take(batch),
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                tracing::warn!(
+                    missed,
+                    "the event stream was too slow for the log: who listens is told to subscribe again"
+                );
+                server.events().forget();
+            }
+            Err(broadcast::error::RecvError::Closed) => return,
         }
     }
 }

@@ -208,9 +208,11 @@ async fn a_snapshot_is_restored_on_every_server() {
     let follower = (leader + 1) % 3;
     let refused = cluster.nodes[follower].raft().snapshot_restore(std::fs::File::open(&path).unwrap()).await;
     assert!(refused.unwrap_err().to_string().contains("not the leader"));
+    let mut events = cluster.nodes[follower].raft().events();
     cluster.nodes[leader].raft().snapshot_restore(std::fs::File::open(&path).unwrap()).await.unwrap();
     cluster.write("after").await;
     cluster.everywhere("after").await;
+    while !events.try_recv().expect("who follows the events of a follower is told").replaced {}
     assert!(cluster.nodes.iter().all(|node| has(node.raft(), "kept") && !has(node.raft(), "gone")));
     for at in 0..3 {
         cluster.kill(at);

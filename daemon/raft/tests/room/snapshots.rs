@@ -147,8 +147,11 @@ async fn a_saved_snapshot_comes_back_whole_and_the_cluster_goes_on_from_there() 
     assert!(raft.applied_index() == before && has(&raft, "name-39"), "nothing changed");
 
     let watcher = raft.watch([WatchKey::Table(Table::Namespaces)]);
+    let mut events = raft.events();
     let index = raft.snapshot_restore(reader(&saved)).await.unwrap();
     watcher.changed().await;
+    let told = events.recv().await.unwrap();
+    assert!(told.replaced && told.index == index, "who follows the events is told in their order: {told:?}");
     assert!(index > before && raft.applied_index() >= index);
     assert!(has(&raft, "name-29") && !has(&raft, "name-30"));
     raft.propose(upsert("after")).await.unwrap();
