@@ -40,10 +40,10 @@ pub struct Global {
     pub token: Option<String>,
     /// PEM file of the CA of an https:// agent's certificate [default: what the system trusts]
     #[arg(long, env = "NOMAD_CACERT", hide_env = true, global = true, value_name = "FILE", help_heading = "General")]
-    pub ca_cert: Option<PathBuf>,
+    pub ca_cert: Option<String>,
     /// Folder of PEM files of such CAs; -ca-cert comes first
     #[arg(long, env = "NOMAD_CAPATH", hide_env = true, global = true, value_name = "FOLDER", help_heading = "General")]
-    pub ca_path: Option<PathBuf>,
+    pub ca_path: Option<String>,
     /// PEM file of the certificate to present to the agent; needs -client-key
     #[arg(
         long,
@@ -53,7 +53,7 @@ pub struct Global {
         value_name = "FILE",
         help_heading = "General"
     )]
-    pub client_cert: Option<PathBuf>,
+    pub client_cert: Option<String>,
     /// PEM file of its key
     #[arg(
         long,
@@ -63,7 +63,7 @@ pub struct Global {
         value_name = "FILE",
         help_heading = "General"
     )]
-    pub client_key: Option<PathBuf>,
+    pub client_key: Option<String>,
     /// Name that the agent's certificate must have [default: the host of the address]
     #[arg(
         long,
@@ -117,7 +117,7 @@ impl Global {
     }
     /// What the flags say; an empty value is none.
     fn tls(&self) -> TlsSettings {
-        let file = |file: &Option<PathBuf>| file.clone().filter(|file| !file.as_os_str().is_empty());
+        let file = |file: &Option<String>| file.as_ref().filter(|file| !file.is_empty()).map(PathBuf::from);
         TlsSettings {
             ca_cert: file(&self.ca_cert),
             ca_path: file(&self.ca_path),

@@ -6,10 +6,12 @@ mod scenario {
     pub mod bad_input;
     pub mod batch;
     pub mod cluster;
+    pub mod debug;
     pub mod details;
     pub mod events;
     pub mod failing;
     pub mod first_session;
+    pub mod https;
     pub mod jobs;
     pub mod nodes;
     pub mod old_files;

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{alloc, eval, node, server};
+use super::{alloc, eval, node, operator, server};
 use crate::context::Context;
 use crate::failure::Outcome;
 
@@ -21,6 +21,9 @@ pub enum Old {
     /// Show or change which servers this agent's client speaks with
     #[command(hide = true)]
     ClientConfig(node::config::Args),
+    /// Capture the state, metrics and logs of the cluster into one archive
+    #[command(hide = true)]
+    Debug(operator::debug::Args),
     /// Show everything about an evaluation
     #[command(hide = true)]
     EvalStatus(eval::status::Args),
@@ -50,6 +53,7 @@ impl Old {
             Self::Logs(args) => alloc::logs::run(args, context).await,
             Self::AllocStatus(args) => alloc::status::run(args, context).await,
             Self::ClientConfig(args) => node::config::run(args, context).await,
+            Self::Debug(args) => operator::debug::run(args, context).await,
             Self::EvalStatus(args) => eval::status::run(args, context).await,
             Self::NodeDrain(args) => node::drain::run(args, context).await,
             Self::NodeStatus(args) => node::status::run(args, context).await,

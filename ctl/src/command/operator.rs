@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod autopilot;
+pub mod debug;
 pub mod gossip;
 pub mod keyring;
 pub mod metrics;
@@ -22,6 +23,8 @@ pub enum Operator {
     /// Look at how servers take care of each other
     #[command(subcommand)]
     Autopilot(autopilot::Autopilot),
+    /// Capture the state, metrics and logs of the cluster into one archive
+    Debug(debug::Args),
     /// Look at the keys of gossip and change them
     #[command(subcommand)]
     Gossip(gossip::Gossip),
@@ -47,6 +50,7 @@ impl Operator {
         match self {
             Self::Api(args) => api::run(args, context).await,
             Self::Autopilot(command) => command.run(context).await,
+            Self::Debug(args) => debug::run(args, context).await,
             Self::Gossip(command) => command.run(context).await,
             Self::Metrics(args) => metrics::run(args, context).await,
             Self::Raft(command) => command.run(context).await,

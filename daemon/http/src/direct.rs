@@ -83,11 +83,11 @@ pub fn direct<'a>(asked: &Asked<'a>, standing: Standing, region: &str) -> Target
     let (first, rest) = path.split_once('/').unwrap_or((path, ""));
     let at_servers = if client { Target::AnyServer } else { Target::Here };
     match (first, rest) {
-        ("agent", "members") => return at_servers,
-        ("agent", _) if asked.about != About::Nobody => return node(asked, client),
-        ("agent", _) if !asked.server.is_empty() => {
+        ("agent" | "metrics", _) if asked.about != About::Nobody => return node(asked, client),
+        ("agent" | "metrics", _) if !asked.server.is_empty() => {
             return if client { Target::AnyServer } else { Target::Server(asked.server) };
         }
+        ("agent", "members") => return at_servers,
         ("agent" | "metrics", _) | ("jobs", "parse") => return Target::Here,
         _ => {}
     }
@@ -172,8 +172,12 @@ mod tests {
         check(Asked { about: About::Node(NODE), ..logs }, Node(NODE), Node(NODE), Node(NODE), AnyServer);
         check(Asked { about: About::Unknown, ..logs }, Here, Here, Here, AnyServer);
         check(Asked { about: About::Unknown, hops: 2, ..logs }, Here, Here, Here, Here);
-        let monitor = Asked { server: "leader", ..asked(&Method::GET, "/v1/agent/monitor") };
-        check(monitor, Server("leader"), Server("leader"), Server("leader"), AnyServer);
+        for path in ["/v1/agent/monitor", "/v1/metrics"] {
+            let of_leader = Asked { server: "leader", ..asked(&Method::GET, path) };
+            check(of_leader, Server("leader"), Server("leader"), Server("leader"), AnyServer);
+            let of_node = Asked { about: About::Node(NODE), ..asked(&Method::GET, path) };
+            check(of_node, Node(NODE), Node(NODE), Node(NODE), AnyServer);
+        }
     }
 
     #[test]

@@ -313,7 +313,7 @@ fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
 /// The node that a request is about.
 fn about(app: &App, path: &str, query: &str) -> About {
     let Some(rest) = path.strip_prefix("/v1/client/") else {
-        let of_agent = path.starts_with("/v1/agent/");
+        let of_agent = path.starts_with("/v1/agent/") || path == "/v1/metrics";
         return if of_agent { named_node(app, query) } else { About::Nobody };
     };
     let mut parts = rest.split('/');

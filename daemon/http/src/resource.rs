@@ -8,6 +8,7 @@ pub mod evaluations;
 pub mod events;
 pub mod exec;
 pub mod files;
+pub mod host;
 pub mod jobs;
 pub mod logs;
 pub mod metrics;

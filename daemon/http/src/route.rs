@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::resource::{
-    agent, allocations, client, deployments, evaluations, events, exec, files, jobs, logs, metrics, namespaces,
+    agent, allocations, client, deployments, evaluations, events, exec, files, host, jobs, logs, metrics, namespaces,
     node_pools, nodes, operator, scaling, search, status, system,
 };
 
@@ -106,7 +106,9 @@ pub fn answer<'a>(app: &'a App, path: &'a str, call: Call) -> Pending<'a> {
         ["agent", "keyring", operation] => later(move || agent::keyring(app, call, operation)),
         ["agent", "monitor"] => later(move || agent::monitor(app, call)),
         ["agent", "schedulers"] => later(move || agent::schedulers(app, call)),
-        ["agent", "host"] | ["agent", "pprof", _] => later(move || agent::debug_only(app, call)),
+        ["agent", "host"] => later(move || host::host(app, call)),
+        ["agent", "tasks"] => later(move || host::tasks(app, call)),
+        ["agent", "pprof", _] => later(move || agent::debug_only(app, call)),
 
         ["status", "leader"] => later(move || status::leader(app, call)),
         ["status", "peers"] => later(move || status::peers(app, call)),

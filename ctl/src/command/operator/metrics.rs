@@ -17,6 +17,9 @@ pub struct Args {
     /// In the form that Prometheus reads
     #[arg(long)]
     prometheus: bool,
+    /// The same: prometheus
+    #[arg(long = "format", value_name = "FORMAT", default_value = "", hide_default_value = true)]
+    form: String,
     #[command(flatten)]
     output: Output,
 }
@@ -30,7 +33,7 @@ pub async fn run(args: Args, context: Context) -> Outcome {
         return Ok(0);
     }
     let request = Request::get("/v1/metrics")
-        .query("format", if args.prometheus { "prometheus" } else { "" })
+        .query("format", if args.prometheus { "prometheus" } else { &args.form })
         .query("pretty", if args.pretty { "true" } else { "" });
     let answer = context.client.bytes(request).await.map_err(failed)?.value;
     if stream::put(To::Stdout, &answer) && !answer.ends_with(b"\n") {

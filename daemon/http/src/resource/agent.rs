@@ -171,13 +171,13 @@ pub async fn schedulers(app: &App, call: Call) -> Answered {
     answer::json(&call, &json!({ "server_id": app.info.name, "schedulers": workers }))
 }
 
-/// `GET /v1/agent/host` and `/v1/agent/pprof/…`.
+/// `GET /v1/agent/pprof/…`.
 pub async fn debug_only(app: &App, call: Call) -> Answered {
     call.must_get()?;
     if !app.info.debug {
         return Err(Failure::forbidden("Permission denied"));
     }
-    Err(Failure::not_implemented("host data and profiles are not there yet"))
+    Err(Failure::not_implemented("profiles of a Go runtime are not there: see /v1/agent/tasks"))
 }
 
 /// `GET /v1/agent/monitor`: the log from now on, as frames or plain.
