@@ -227,9 +227,17 @@ async fn wait(
     log: &Log,
     security: &Security,
 ) -> (ExitCode, bool) {
+    let pause = sd_notify::watchdog_pause();
+    let mut watchdog = tokio::time::interval(pause.unwrap_or(Duration::from_secs(3600)));
+    watchdog.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let wish = tokio::select! {
             wish = signals.next() => wish,
+            // That this loop turns says that the reactor does.
+            _ = watchdog.tick(), if pause.is_some() => {
+                sd_notify::tell("WATCHDOG=1");
+                continue;
+            }
             () = runtime.tasks.failed() => {
                 eprintln!("==> Error: a part of the agent that it needs has ended; see the log. Restart the agent.");
                 return (ExitCode::FAILURE, false);
@@ -237,7 +245,9 @@ async fn wait(
         };
         let (word, gracefully) = match wish {
             Wish::Reload => {
+                sd_notify::tell_reloading();
                 reload(config, log, security);
+                sd_notify::tell("READY=1");
                 continue;
             }
             Wish::Interrupt => ("interrupt", config.leave_on_interrupt),
@@ -248,7 +258,8 @@ async fn wait(
             println!("==> Gracefully shutting down agent...");
             (ExitCode::SUCCESS, true)
         } else {
-            (ExitCode::FAILURE, false)
+            // Nomad's exit code; but a stop that the service manager ordered must not leave a failed unit.
+            (if sd_notify::is_heard() { ExitCode::SUCCESS } else { ExitCode::FAILURE }, false)
         };
     }
 }
