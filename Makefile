@@ -4,6 +4,8 @@
 #   make test   install what the tests need, build, and run every test
 #   make bench  measure, print the table and write target/bench.json
 #   make completions man   write shell completions and manual pages (build does, too)
+#   make deb    build the Debian package, into target/packages
+#   make rpm    build the RPM package, into target/packages
 #   make lint   format, clippy, licences and duplicate versions
 
 SHELL := /bin/bash
@@ -14,7 +16,7 @@ PROFILE := --release
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help build completions man run test bench lint fmt deps
+.PHONY: help build completions man run test bench deb rpm lint fmt deps
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -36,6 +38,10 @@ test: deps
 
 bench: build
 	@packaging/run-benches
+
+deb rpm: binaries
+	@packaging/install-deps packages
+	@packaging/make-packages $@ "$(TARGET)/release" "$(TARGET)/packages"
 
 lint:
 	@packaging/install-deps lint
