@@ -2,6 +2,8 @@
 #
 #   make run    build, start an agent and run an example job
 #   make test   install what the tests need, build, and run every test
+#   make simulate SEEDS=N [SEED=k] [MUTANT=name]   the cluster in virtual time, everything failing; SEED alone replays.
+#               With MUTANT a defect is planted: exits 0 when it is found, non-zero when it is not. Names: make simulate-mutants
 #   make bench  measure, print the table and write target/bench.json
 #   make completions man   write shell completions and manual pages (build does, too)
 #   make deb    build the Debian package, into target/packages
@@ -16,7 +18,7 @@ PROFILE := --release
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help build completions man run test bench deb rpm lint fmt deps
+.PHONY: help build completions man run test simulate simulate-mutants bench deb rpm lint fmt deps
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -35,6 +37,13 @@ run: build
 
 test: deps
 	@packaging/run-tests
+
+simulate:
+	@$(CARGO) test $(PROFILE) --locked --quiet -p nomadd-tests --test simulate -- \
+	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) $(if $(MUTANT),--mutant $(MUTANT)) $(if $(SEEDS)$(SEED)$(MUTANT),,--help)
+
+simulate-mutants:
+	@$(CARGO) test $(PROFILE) --locked --quiet -p nomadd-tests --test simulate -- --mutants
 
 bench: build
 	@packaging/run-benches

@@ -244,7 +244,7 @@ fn context(server: &Server) -> Context {
 async fn schedule(server: &Server, scheduler: &mut Scheduler, evaluation: &Arc<Evaluation>) -> Answer<Outcome> {
     let (context, state, evaluation_of_run) = (context(server), server.state(), Arc::clone(evaluation));
     let mut taken = std::mem::take(scheduler);
-    let begun = std::time::Instant::now();
+    let begun = tokio::time::Instant::now();
     let idle = nomadd_scheduler::is_idle(&state, &evaluation.namespace, &evaluation.job_id);
     let compute = move || {
         let outcome = taken.process(&state, &evaluation_of_run, &context);
