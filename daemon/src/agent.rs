@@ -146,6 +146,8 @@ async fn live(config: Config, warnings: Vec<String>, threads: usize) -> anyhow::
     let stop = async {
         if let (Some(half), true) = (&client, folders.is_temporary()) {
             half.client.end_everything().await;
+        } else if let Some(half) = &client {
+            half.client.announce_stop(&*half.connection).await;
         }
         if let Some(half) = &server {
             if gracefully {

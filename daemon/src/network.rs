@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use async_trait::async_trait;
 use nomadd_config::{Config, Tls};
 use nomadd_http::Encryption;
-use nomadd_rpc::{Class, Connection, Dial, Https, HttpsClients, Network, NetworkConfig, TlsFiles, Upgrade};
+use nomadd_rpc::{Class, Connection, Dial, Https, HttpsClients, Network, NetworkConfig, Reach, TlsFiles, Upgrade};
 use nomadd_runtime::Runtime;
 
 /// Dials for calls; and for raft on connections of its own.
@@ -18,9 +19,13 @@ impl std::fmt::Debug for Security {
     }
 }
 
+#[async_trait]
 impl Dial for Dialer {
     fn dial(&self, address: &str) -> Arc<dyn Connection> {
         self.0.to(address, Class::Calls)
+    }
+    async fn probe(&self, address: &str) -> Reach {
+        self.0.probe(address).await
     }
 }
 

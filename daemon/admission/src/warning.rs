@@ -71,6 +71,12 @@ fn group_warnings(group: &TaskGroup) -> Vec<String> {
         warnings
             .push("mbits has been deprecated as of Nomad 0.12.0. Please remove mbits from the network block".into());
     }
+    if group.ephemeral_disk.migrate {
+        warnings.push(
+            "ephemeral_disk migrate moves files only between allocations of the same node; on another node an allocation begins with an empty disk"
+                .into(),
+        );
+    }
     for task in &group.tasks {
         let mut of_task = Vec::new();
         if task.resources.iops > 0 {

@@ -5,6 +5,7 @@
 pub mod health;
 pub mod launch;
 pub mod machine;
+pub mod previous;
 pub mod restart;
 pub mod runner;
 pub mod shared;

@@ -1,7 +1,7 @@
 //! The handle on a running client, and the set of its allocations.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use nomadd_supervisor::{Direct, Supervisor, TaskHandleId};
 use tokio::sync::{oneshot, watch};
 
 use crate::allocation::runner::{self, Origin, Runner};
-use crate::allocation::shared::{Message, Occasion, RequestError, Restart, Shared};
+use crate::allocation::shared::{Message, Occasion, RequestError, Restart, Shared, group_of};
 use crate::config::ClientConfig;
 use crate::context::{Context, Parts};
 use crate::fingerprint;
@@ -41,6 +41,12 @@ pub struct Inner {
     pub registered: server::Registered,
     /// When a server last answered, in nanoseconds.
     pub last_contact: AtomicI64,
+    /// When this client began, and how many milliseconds after that a server last answered: a clock that is set ends nothing.
+    pub begun: tokio::time::Instant,
+    /// See `begun`.
+    pub heard: AtomicU64,
+    /// Asks for a heartbeat now.
+    pub beat: tokio::sync::Notify,
     /// What the host used when it was last asked.
     pub host_usage: stats::HostUsage,
     allocations: Mutex<BTreeMap<AllocationId, Arc<Shared>>>,
@@ -114,6 +120,9 @@ impl Client {
             context,
             registered: watch::Sender::new(0),
             last_contact: AtomicI64::new(now.0),
+            begun: tokio::time::Instant::now(),
+            heard: AtomicU64::new(0),
+            beat: tokio::sync::Notify::new(),
             host_usage: stats::HostUsage::begin(),
             allocations: Mutex::default(),
             _lock: lock,
@@ -125,6 +134,7 @@ impl Client {
         tasks.spawn(TaskKind::ClientLoop, server::keep_registered(Arc::clone(&inner), Arc::clone(&connection)));
         tasks.spawn(TaskKind::ClientStream, server::keep_subscribed(Arc::clone(&inner), Arc::clone(&connection)));
         tasks.spawn(TaskKind::ClientStream, server::keep_telling(Arc::clone(&inner), connection));
+        tasks.spawn(TaskKind::ClientLoop, server::keep_checking_contact(Arc::clone(&inner)));
         tasks.spawn(TaskKind::Background, gc::keep_collecting(Arc::clone(&inner)));
         Ok(Self(inner))
     }
@@ -272,6 +282,9 @@ impl Inner {
         let listed: BTreeSet<AllocationId> = changed.iter().map(|assigned| assigned.allocation.id).collect();
         let occasion = if full { Occasion::Resync } else { Occasion::Change };
         for assigned in changed {
+            if self.is_older(&assigned, index) {
+                continue;
+            }
             self.assign(assigned, occasion).await;
         }
         let mut gone = removed;
@@ -281,6 +294,19 @@ impl Inner {
         for id in gone {
             self.remove(id).await;
         }
+    }
+
+    /// Whether a server at `index`, which has not caught up, tells something older of an allocation than what is known here.
+    fn is_older(&self, assigned: &AssignedAllocation, index: u64) -> bool {
+        let known = self.lock().get(&assigned.allocation.id).map(|shared| {
+            let view = shared.lock();
+            view.assigned.allocation.alloc_modify_index
+        });
+        let older = known.is_some_and(|known| known > index && known > assigned.allocation.alloc_modify_index);
+        if older {
+            tracing::debug!(id = %assigned.allocation.id, index, known, "a server that is behind tells what is over; it is not heeded");
+        }
+        older
     }
 
     /// The allocations that a server at `index` no longer has. One that is newer than what the server knows stays: a server
@@ -328,8 +354,12 @@ impl Inner {
     /// Begins (or goes on) to run an allocation.
     fn run(self: &Arc<Self>, assigned: AssignedAllocation, origin: Origin) {
         let id = assigned.allocation.id;
+        let previous = self.kept_by(&assigned);
         match Runner::new(Arc::clone(&self.context), assigned, &origin) {
-            Ok((runner, shared)) => {
+            Ok((mut runner, shared)) => {
+                if let (Origin::Fresh, Some(previous)) = (&origin, previous) {
+                    runner.after(previous);
+                }
                 self.lock().insert(id, shared);
                 self.context.runtime.tasks.spawn(TaskKind::AllocationRunner, runner.run(origin));
             }
@@ -339,6 +369,14 @@ impl Inner {
                 self.context.updates.put(runner::refusal(id, &error.to_string(), now), Urgency::Now);
             }
         }
+    }
+
+    /// The allocation of this node whose files the new one takes over.
+    fn kept_by(&self, assigned: &AssignedAllocation) -> Option<Arc<Shared>> {
+        let (_, group) = group_of(assigned)?;
+        let previous = assigned.allocation.previous_allocation;
+        let keeps = (group.ephemeral_disk.sticky || group.ephemeral_disk.migrate) && previous != assigned.allocation.id;
+        self.lock().get(&previous).filter(|_| keeps).cloned()
     }
 
     async fn restore(self: &Arc<Self>, kept: Kept) {
@@ -373,8 +411,8 @@ impl Inner {
 
     /// Ends allocations whose job does not want them to run without contact for so long.
     pub async fn check_contact(&self) {
-        let now = self.context.runtime.clock.now();
-        let silent = now.since(Time(self.last_contact.load(Ordering::Relaxed)));
+        let heard = Duration::from_millis(self.heard.load(Ordering::Relaxed));
+        let silent = self.begun.elapsed().saturating_sub(heard);
         let all: Vec<Arc<Shared>> = self.lock().values().cloned().collect();
         for shared in all {
             let limit = {
@@ -385,7 +423,7 @@ impl Inner {
                     disconnect.or(group.stop_after_client_disconnect)
                 })
             };
-            if limit.is_some_and(|limit| limit.0 > 0 && silent >= limit) {
+            if limit.is_some_and(|limit| limit.0 > 0 && silent >= limit.to_std()) {
                 drop(shared.runner.send(Message::OutOfContact).await);
             }
         }

@@ -18,6 +18,11 @@ pub type ServeTunnel = Arc<dyn Fn(Tunnel) -> Pin<Box<dyn Future<Output = ()> + S
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Client {
+    /// Tells servers that this agent stops in order and is expected back. Takes no longer than a stop may.
+    pub async fn announce_stop(&self, connection: &dyn Connection) {
+        crate::server::tell_stopping(&self.0, connection).await;
+    }
+
     /// Offers this node's API to servers over the connection, as long as the client runs.
     pub fn offer(&self, connection: Arc<dyn Connection>, serve: ServeTunnel) {
         let inner = Arc::clone(&self.0);
@@ -36,6 +41,8 @@ async fn keep_offering(inner: Arc<Inner>, connection: Arc<dyn Connection>, serve
     loop {
         match connection.subscribe(Method::NodeControl, request.clone()).await {
             Ok(mut orders) => {
+                // Servers may have missed this node meanwhile: they learn at once that it is here.
+                inner.beat.notify_one();
                 while let Some(Ok(order)) = orders.next::<NodeOrder>().await {
                     inner.contact();
                     let NodeOrder::OpenTunnel { id } = order else { continue };

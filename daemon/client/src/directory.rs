@@ -84,6 +84,14 @@ impl AllocationDirectory {
         Ok(())
     }
 
+    /// Makes the directory of a task, without those in it.
+    pub fn build_task_root(&self, name: &str) -> Result<(), DirectoryError> {
+        if !is_usable(name) {
+            return Err(DirectoryError::TaskName(name.to_owned()));
+        }
+        make(&self.task(name).root, 0o777, Parents::Expect)
+    }
+
     /// Makes the directories of a task; `secrets_mb` is the size of the file system in memory.
     pub fn build_task(&self, name: &str, secrets_mb: i64) -> Result<TaskDirectory, DirectoryError> {
         if !is_usable(name) {

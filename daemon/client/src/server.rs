@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use nomadd_model::NodeStatus;
+use nomadd_model::{NodeEvent, NodeStatus};
 use nomadd_rpc::connection::call;
 use nomadd_rpc::{
-    Connection, Method, NodeAllocationUpdateRequest, NodeAllocationUpdateResponse, NodeAllocations,
-    NodeAllocationsRequest, NodeHeartbeatRequest, NodeHeartbeatResponse, NodeRegisterRequest, NodeRegisterResponse,
-    RpcError,
+    AGENT_STOPS, Acknowledged, Connection, Method, NodeAllocationUpdateRequest, NodeAllocationUpdateResponse,
+    NodeAllocations, NodeAllocationsRequest, NodeEventsRequest, NodeHeartbeatRequest, NodeHeartbeatResponse,
+    NodeRegisterRequest, NodeRegisterResponse, RpcError,
 };
 use tokio::sync::watch;
 
@@ -39,6 +39,11 @@ const LONGEST_SUBSCRIBE: Duration = Duration::from_secs(5);
 /// How long a call may take before it counts as lost.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 
+/// How often the time without contact is looked at.
+const CONTACT_LOOK: Duration = Duration::from_secs(1);
+/// How long a stop waits until servers know of it.
+const TELLING: Duration = Duration::from_millis(500);
+
 /// Whether servers know the node: counts its registrations, 0 before the first.
 pub type Registered = watch::Sender<u64>;
 
@@ -60,8 +65,10 @@ pub async fn keep_registered(inner: Arc<Inner>, connection: Arc<dyn Connection>)
             let pause = if failures > 0 { (rest / 4).min(Duration::from_secs(5)) } else { rest };
             let pause = pause + inner.context.runtime.seeds.jitter(pause / 8);
             // What the node tells of itself has changed: it is registered with that.
-            if tokio::time::timeout(pause, changed.changed()).await.is_ok() {
-                break;
+            tokio::select! {
+                _ = changed.changed() => break,
+                () = inner.beat.notified() => {}
+                () = tokio::time::sleep(pause) => {}
             }
             let request = NodeHeartbeatRequest {
                 node_id: inner.context.identity.id,
@@ -87,7 +94,6 @@ pub async fn keep_registered(inner: Arc<Inner>, connection: Arc<dyn Connection>)
                         tracing::warn!(%error, "a heartbeat did not reach a server; the tasks go on");
                     }
                     failures += 1;
-                    inner.check_contact().await;
                 }
             }
         }
@@ -157,6 +163,30 @@ pub async fn keep_subscribed(inner: Arc<Inner>, connection: Arc<dyn Connection>)
     }
 }
 
+/// Ends what must not run without contact, for ever; a call that hangs delays nothing.
+pub async fn keep_checking_contact(inner: Arc<Inner>) {
+    loop {
+        tokio::time::sleep(CONTACT_LOOK).await;
+        inner.check_contact().await;
+    }
+}
+
+/// Tells servers that this agent stops in order, so that they wait for it.
+pub async fn tell_stopping(inner: &Inner, connection: &dyn Connection) {
+    let event = NodeEvent {
+        message: AGENT_STOPS.to_owned(),
+        subsystem: "Cluster".to_owned(),
+        timestamp: inner.context.runtime.clock.now(),
+        ..NodeEvent::default()
+    };
+    let identity = inner.context.identity;
+    let request = NodeEventsRequest { node_id: identity.id, secret: identity.secret, events: vec![event] };
+    let told = call::<_, Acknowledged>(connection, Method::NodeEvents, &request);
+    if !matches!(tokio::time::timeout(TELLING, told).await, Ok(Ok(_))) {
+        tracing::debug!("no server was told that this agent stops");
+    }
+}
+
 /// Tells servers what became of allocations, one batch at a time.
 pub async fn keep_telling(inner: Arc<Inner>, connection: Arc<dyn Connection>) {
     let mut registered = inner.registered.subscribe();
@@ -194,5 +224,7 @@ impl Inner {
     /// Notes that a server answered.
     pub fn contact(&self) {
         self.last_contact.store(self.context.runtime.clock.now().0, Ordering::Relaxed);
+        let since = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard.store(since, Ordering::Relaxed);
     }
 }

@@ -296,6 +296,7 @@ mod tests {
     #[derive(Debug)]
     struct FakeDial(Arc<Fake>);
 
+    #[async_trait]
     impl Dial for FakeDial {
         fn dial(&self, address: &str) -> Arc<dyn Connection> {
             Arc::new(To(Arc::clone(&self.0), address.to_owned()))

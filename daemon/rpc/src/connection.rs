@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::codec::{CodecError, decode, encode};
-use crate::error::RpcError;
+use crate::error::{Reach, RpcError};
 use crate::method::Method;
 use crate::network::Pushed;
 use crate::peer::Peer;
@@ -69,9 +69,14 @@ impl Updates {
 }
 
 /// Opens connections by address; what keeps and shares them stands behind it.
+#[async_trait]
 pub trait Dial: Send + Sync + std::fmt::Debug {
     /// The connection with `HOST:PORT`. It is opened when it is first used.
     fn dial(&self, address: &str) -> Arc<dyn Connection>;
+    /// Whether the host of `HOST:PORT` answers to a bare connection, refuses it, or is silent.
+    async fn probe(&self, _address: &str) -> Reach {
+        Reach::Unknown
+    }
 }
 
 /// The dialer's end of a connection.

@@ -8,6 +8,9 @@ use nomadd_model::{
 };
 use std::collections::BTreeMap;
 
+/// The message of the event by which an agent that stops in order says that it is expected back.
+pub const AGENT_STOPS: &str = "Agent stops and is expected back";
+
 noun! {
     /// A node says that it is here, what it has, and proves that it is the same node with its secret.
     pub struct NodeRegisterRequest {
@@ -175,6 +178,8 @@ noun! {
     /// Do you hold the control stream of this node?
     pub struct NodeHereRequest {
         pub node_id: NodeId = "NodeID",
+        /// Looks whether the host of this `HOST:PORT` is alive, too; empty: does not.
+        pub probe: Text = "Probe",
     }
 
     /// Whether the asked server holds it.
@@ -182,6 +187,8 @@ noun! {
         pub here: bool = "Here",
         /// The node is silent there since then; 0 where it is not.
         pub silent_since: Time = "SilentSince",
+        /// What the look at the host showed: `answers`, `refuses`, `silent`; empty: nothing.
+        pub reach: Text = "Reach",
     }
 
     /// A node's stream ended or went silent at a server.

@@ -32,6 +32,7 @@ use dial::Slot;
 pub(crate) use channel::Pushed;
 pub use listener::{ListenError, RpcListener};
 pub use sockets::{Accept, Sockets, Tcp, TcpAccept};
+pub(crate) use watched::Notes;
 
 /// What a connection is for: classes do not wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,9 +4,13 @@
 //! in `method`.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use nomadd_model::Text;
 use tokio::sync::watch;
+
+use crate::network::Notes;
 
 /// Who is at the other end, as transport security proved it.
 #[derive(Clone, Debug)]
@@ -71,7 +75,11 @@ pub enum LinkEnd {
 
 /// The end of a connection, to wait for; a clone watches the same connection.
 #[derive(Clone, Debug)]
-pub struct Link(watch::Receiver<Option<LinkEnd>>);
+pub struct Link {
+    end: watch::Receiver<Option<LinkEnd>>,
+    /// Of a network connection.
+    notes: Option<Arc<Notes>>,
+}
 
 /// Says how a connection ended; dropped without a word it was closed.
 #[derive(Debug)]
@@ -85,12 +93,27 @@ impl LinkEnds {
 
 impl Link {
     pub(crate) fn new() -> (LinkEnds, Self) {
-        let (sender, receiver) = watch::channel(None);
-        (LinkEnds(sender), Self(receiver))
+        Self::joined(None)
+    }
+    /// The link of a connection whose bytes are watched.
+    pub(crate) fn of(notes: Arc<Notes>) -> (LinkEnds, Self) {
+        Self::joined(Some(notes))
+    }
+    fn joined(notes: Option<Arc<Notes>>) -> (LinkEnds, Self) {
+        let (sender, end) = watch::channel(None);
+        (LinkEnds(sender), Self { end, notes })
+    }
+    /// For how long nothing at all was heard; both sides say something each second. Within the process: zero.
+    pub fn quiet(&self) -> Duration {
+        self.notes.as_ref().map_or(Duration::ZERO, |notes| notes.quiet())
+    }
+    /// How it ended; nothing while it lives.
+    pub fn end(&self) -> Option<LinkEnd> {
+        *self.end.borrow()
     }
     /// Waits until the connection has ended. Ask after a subscription or tunnel has ended; within the process: closed.
     pub async fn ended(&self) -> LinkEnd {
-        let mut receiver = self.0.clone();
+        let mut receiver = self.end.clone();
         let end = receiver.wait_for(Option::is_some).await;
         end.ok().and_then(|end| *end).unwrap_or(LinkEnd::Closed)
     }

@@ -1,19 +1,35 @@
 //! Who is still there: when each node's next heartbeat is due, and what its silence means.
 //!
-//! A pure state machine: heartbeats and the time go in, silent nodes come out. `duty::heartbeats` is the loop around it.
+//! A pure state machine: heartbeats, what servers say of silent nodes, and the time go in; nodes that are gone come out.
+//! `duty::heartbeats` is the loop around it.
+
+mod suspects;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nomadd_model::{ClientStatus, DesiredStatus, Duration, NodeId, NodeStatus, Time};
+use nomadd_model::{ClientStatus, DesiredStatus, Duration, Node, NodeId, NodeStatus, Time};
+use nomadd_rpc::AGENT_STOPS;
 use nomadd_state::State;
 
 use crate::config::Heartbeats;
+pub use suspects::{Contact, Report, Suspects, Verdict};
 
-/// The timers of the nodes.
+/// The event of a node that was missed.
+pub const MISSED: &str = "Node heartbeat missed";
+
+/// Downs within this time belong together: the node flaps.
+const FLAPS_WITHIN: Duration = Duration::from_secs(600);
+/// How long a node is held back after its second down in a row; twice as long after each further one.
+const HOLD: Duration = Duration::from_secs(10);
+/// The longest that a node is held back.
+const LONGEST_HOLD: Duration = Duration::from_secs(300);
+
+/// The timers of the nodes, and those that somebody misses.
 #[derive(Debug, Default)]
 pub struct Liveness {
     due: BTreeMap<NodeId, Time>,
     order: BTreeSet<(Time, NodeId)>,
+    suspects: Suspects,
 }
 
 impl Liveness {
@@ -35,7 +51,27 @@ impl Liveness {
     pub fn heard(&mut self, id: NodeId, config: &Heartbeats, jitter: f64, now: Time) -> Duration {
         let ttl = self.ttl(config, jitter);
         self.set(id, now.plus(ttl).plus(config.grace));
+        self.suspects.heard(id);
         ttl
+    }
+
+    /// The nodes that somebody misses.
+    pub fn suspects(&mut self) -> &mut Suspects {
+        &mut self.suspects
+    }
+
+    /// Moves every time: the clock was set, or this process stood still and could hear nobody.
+    pub fn shift(&mut self, by: Duration) {
+        for (id, due) in std::mem::take(&mut self.due) {
+            self.due.insert(id, due.plus(by));
+        }
+        self.order = self.due.iter().map(|(id, due)| (*due, *id)).collect();
+        self.suspects.shift(by);
+    }
+
+    /// Looks at a node again after `span`, whatever is heard of it until then.
+    pub fn look_again(&mut self, id: NodeId, span: Duration, now: Time) {
+        self.set(id, now.plus(span));
     }
 
     /// A node is gone for good, or known to be down: nobody waits for it.
@@ -43,9 +79,10 @@ impl Liveness {
         if let Some(due) = self.due.remove(&id) {
             self.order.remove(&(due, id));
         }
+        self.suspects.heard(id);
     }
 
-    /// The nodes that are silent for too long; each is told once.
+    /// The nodes whose heartbeats are missing for too long; each is told once.
     pub fn silent(&mut self, now: Time) -> Vec<NodeId> {
         let mut silent = Vec::new();
         while let Some(&(due, id)) = self.order.first() {
@@ -83,6 +120,31 @@ impl Liveness {
         }
         self.order.insert((due, id));
     }
+}
+
+/// Until when a node that is down stays so although it is heard of again: one that flaps is held back, each time longer.
+pub fn held_until(node: &Node) -> Option<Time> {
+    let downs: Vec<Time> =
+        node.events.iter().filter(|event| event.message == MISSED).map(|event| event.timestamp).collect();
+    let last = *downs.last()?;
+    let in_a_row = downs.iter().filter(|at| at.plus(FLAPS_WITHIN) > last).count();
+    let doublings = u32::try_from(in_a_row.checked_sub(2)?).unwrap_or(u32::MAX).min(16);
+    let hold = Duration(HOLD.0.saturating_mul(1 << doublings)).min(LONGEST_HOLD);
+    Some(last.plus(hold))
+}
+
+/// How long a node whose agent may be restarting is waited for: the grace, and after a stop that was announced the time
+/// between two heartbeats as well.
+pub fn patience(node: &Node, config: &Heartbeats, now: Time) -> Duration {
+    let announced = node.events.iter().rev().find(|event| event.message == AGENT_STOPS).map(|event| event.timestamp);
+    let until = announced.map(|at| at.plus(config.min_ttl).plus(config.grace));
+    until.map_or(config.grace, |until| until.since(now).max(config.grace))
+}
+
+/// Whether a node's agent announced its stop so short a while ago that even its silence is no sign.
+pub fn is_announced(node: &Node, config: &Heartbeats, now: Time) -> bool {
+    let announced = node.events.last().filter(|event| event.message == AGENT_STOPS).map(|event| event.timestamp);
+    announced.is_some_and(|at| at.plus(config.min_ttl).plus(config.grace) > now)
 }
 
 /// What a node is that was not heard of: `disconnected` while one of its allocations may outlast that, else `down`.
@@ -140,6 +202,50 @@ mod tests {
         assert_eq!(liveness.next_due(), Some(at(130)));
         liveness.forget(A);
         assert_eq!((liveness.next_due(), liveness.active()), (None, 0));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_and_a_process_that_stood_still_make_nobody_late() {
+        let config = Heartbeats::default();
+        let mut liveness = Liveness::default();
+        liveness.heard(A, &config, 0.0, at(100));
+        liveness.shift(Duration::from_secs(3600));
+        assert_eq!(liveness.silent(at(3719)), []);
+        assert_eq!(liveness.silent(at(3720)), [A]);
+    }
+
+    #[test]
+    fn a_node_that_flaps_is_held_back_each_time_longer() {
+        let down = |seconds| nomadd_model::NodeEvent {
+            message: MISSED.to_owned(),
+            timestamp: at(seconds),
+            ..nomadd_model::NodeEvent::default()
+        };
+        let of =
+            |downs: &[i64]| Node { events: downs.iter().map(|seconds| down(*seconds)).collect(), ..Node::default() };
+        let check = |downs: &[i64], until: Option<i64>| assert_eq!(held_until(&of(downs)), until.map(at), "{downs:?}");
+        check(&[], None);
+        check(&[100], None);
+        check(&[100, 160], Some(170));
+        check(&[100, 160, 200], Some(220));
+        check(&[0, 10, 20, 30, 40, 50, 60, 70, 80], Some(380));
+        check(&[100, 2_000], None);
+        check(&[100, 2_000, 2_100], Some(2_110));
+    }
+
+    #[test]
+    fn an_announced_stop_is_waited_for() {
+        let config = Heartbeats::default();
+        let stops = nomadd_model::NodeEvent {
+            message: AGENT_STOPS.to_owned(),
+            timestamp: at(100),
+            ..nomadd_model::NodeEvent::default()
+        };
+        let node = Node { events: vec![stops], ..Node::default() };
+        assert!(is_announced(&node, &config, at(119)) && !is_announced(&node, &config, at(120)));
+        assert_eq!(patience(&node, &config, at(105)), Duration::from_secs(15));
+        assert_eq!(patience(&node, &config, at(500)), config.grace);
+        assert_eq!(patience(&Node::default(), &config, at(500)), config.grace);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Nodes: what nodes themselves say (register, heartbeat, reports) and what operators want of them.
 //!
 //! `service` is the RPC surface that nodes call, `updates` writes what they report, `subscription` pushes them their
-//! allocations; `drain` is what operators ask for before they take a node away.
+//! allocations; `silence` and `inquiry` find out that one is gone; `drain` is what operators ask for before they take a node away.
 
 pub(crate) mod drain;
+pub(crate) mod inquiry;
 pub(crate) mod registration;
 mod service;
+pub(crate) mod silence;
 mod subscription;
 pub(crate) mod updates;
 

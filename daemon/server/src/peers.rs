@@ -11,7 +11,7 @@ use nomadd_model::{Duration as Span, NodeId, Time};
 use nomadd_raft::ServerId;
 use nomadd_rpc::connection::call;
 use nomadd_rpc::{
-    Connection, Dial, Method, NodeHereRequest, NodeHereResponse, ReadIndexRequest, ReadIndexResponse, RpcError,
+    Connection, Dial, Method, NodeHereRequest, NodeHereResponse, Reach, ReadIndexRequest, ReadIndexResponse, RpcError,
 };
 use nomadd_runtime::TaskKind;
 use tokio::sync::oneshot;
@@ -110,6 +110,14 @@ impl Server {
         self.peers().dial.as_ref().map(|dial| dial.dial(address)).ok_or(RpcError::Unreachable)
     }
 
+    /// Whether the host of `HOST:PORT` answers to a bare connection, refuses it, or is silent.
+    pub(crate) async fn probe(&self, address: &str) -> Reach {
+        match &self.peers().dial {
+            Some(dial) if !address.is_empty() => dial.probe(address).await,
+            _ => Reach::Unknown,
+        }
+    }
+
     /// A connection with the leader, which is another server.
     pub(crate) fn leader_connection(&self) -> Result<Arc<dyn Connection>, RpcError> {
         let leader = self.leader().ok_or(RpcError::NoLeader)?;
@@ -194,7 +202,7 @@ impl Server {
             let (server, sender) = (self.clone(), sender.clone());
             self.runtime().tasks.spawn(TaskKind::Request, async move {
                 let Ok(connection) = server.dial(&other.address) else { return };
-                let request = NodeHereRequest { node_id };
+                let request = NodeHereRequest { node_id, ..NodeHereRequest::default() };
                 let asked = call::<_, NodeHereResponse>(&*connection, Method::NodeHere, &request);
                 if matches!(within(QUESTION, asked).await, Ok(answer) if answer.here) {
                     // Only the first answer counts.

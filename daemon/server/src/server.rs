@@ -10,7 +10,7 @@ use nomadd_model::{NodeId, Time};
 use nomadd_raft::{Committed, ProposeError, Raft, Watcher};
 use nomadd_runtime::{Runtime, TaskKind, Tasks};
 use nomadd_state::{Command, State, WatchKey};
-use tokio::sync::{RwLock, watch};
+use tokio::sync::{Notify, RwLock, watch};
 
 use crate::applier::Plans;
 use crate::batch::Batch;
@@ -20,6 +20,7 @@ use crate::error::{Answer, EndpointError};
 use crate::events::{self, Events};
 use crate::keyring::{self, Keystore, KeystoreError};
 use crate::liveness::Liveness;
+use crate::nodes::silence;
 use crate::nodes::updates::ClientUpdates;
 use crate::peers::Peers;
 use crate::queue::Queue;
@@ -50,6 +51,8 @@ struct Shared {
     evaluations: Batch<Evaluations>,
     client_updates: Batch<ClientUpdates>,
     liveness: Mutex<Liveness>,
+    /// Wakes the watch over nodes.
+    suspicion: Notify,
     keystore: Keystore,
     events: Events,
     peers: Peers,
@@ -76,6 +79,7 @@ impl Server {
             evaluations,
             client_updates,
             liveness: Mutex::default(),
+            suspicion: Notify::new(),
             keystore,
             peers: Peers::new(config.dial.clone()),
             events: Events::default(),
@@ -93,6 +97,7 @@ impl Server {
         runtime.tasks.spawn(TaskKind::Background, events::follow(server.clone()));
         runtime.tasks.spawn(TaskKind::LeaderDuty, duty::lead(server.clone()));
         if server.config().dial.is_some() {
+            runtime.tasks.spawn(TaskKind::Background, silence::watch(server.clone()));
             runtime.tasks.spawn(TaskKind::Background, keyring::handover::keep_asking(server.clone()));
             for _ in 0..server.config().schedulers {
                 runtime.tasks.spawn(TaskKind::Worker, worker::help(server.clone()));
@@ -185,6 +190,9 @@ impl Server {
     }
     pub(crate) fn liveness(&self) -> MutexGuard<'_, Liveness> {
         self.0.liveness.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub(crate) fn suspicion(&self) -> &Notify {
+        &self.0.suspicion
     }
     pub(crate) fn restore_liveness(&self) {
         let (state, now) = (self.state(), self.now());

@@ -10,13 +10,13 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use nomadd_model::{NodeId, SecretId};
 use nomadd_rpc::{
-    Method, NodeControlRequest, NodeHereRequest, NodeHereResponse, Peer, ReadIndexResponse, RpcError, ServerAddress,
-    ServerHelloRequest, ServerHelloResponse, Service, Tunnel, TunnelHello, decode, encode,
+    Method, NodeControlRequest, Peer, ReadIndexResponse, RpcError, ServerAddress, ServerHelloRequest,
+    ServerHelloResponse, Service, Tunnel, TunnelHello, decode, encode,
 };
 use nomadd_runtime::TaskKind;
 use tokio::sync::mpsc;
 
-use crate::nodes::NodeService;
+use crate::nodes::{NodeService, inquiry, silence};
 use crate::remote;
 use crate::server::Server;
 
@@ -116,11 +116,8 @@ impl Service for Surface {
                 let index = server.raft().read_barrier().await.map_err(|_| RpcError::NoLeader)?;
                 Ok(encode(&ReadIndexResponse { index })?)
             }
-            Method::NodeHere => {
-                let NodeHereRequest { node_id } = decode(request)?;
-                let here = server.streams().holds(node_id);
-                Ok(encode(&NodeHereResponse { here, ..NodeHereResponse::default() })?)
-            }
+            Method::NodeHere => Ok(encode(&inquiry::answer(server, decode(request)?).await?)?),
+            Method::NodeSilent => Ok(encode(&silence::take(server, &decode(request)?)?)?),
             Method::EvaluationDequeue
             | Method::EvaluationAcknowledge
             | Method::EvaluationRefuse
@@ -144,11 +141,13 @@ impl Service for Surface {
             Method::NodeControl => {
                 let NodeControlRequest { node_id, secret } = decode(request)?;
                 self.authenticate(node_id, SecretId(secret.0))?;
-                let number = server.streams().open(node_id, updates.clone());
+                let link = peer.link.clone();
+                let number = server.streams().open(node_id, updates.clone(), link.clone());
                 let server_of_task = server.clone();
                 server.runtime().tasks.spawn(TaskKind::ClientStream, async move {
+                    silence::look_once(&server_of_task, node_id).await;
                     updates.closed().await;
-                    server_of_task.streams().close(node_id, number);
+                    silence::ended(&server_of_task, node_id, number, link).await;
                 });
                 Ok(())
             }

@@ -14,6 +14,7 @@ use crate::allocation::launch;
 use crate::allocation::machine::{
     AllocationInput, AllocationMachine, GroupRules, Judge, StoredProgress, TaskAction, rules_of,
 };
+use crate::allocation::previous;
 use crate::allocation::shared::{Message, Occasion, Reply, RequestError, Restart, Running, Shared, group_of};
 use crate::allocation::task::{Action, Exit, Input, KillWish, Phase, StoredTask, TaskMachine};
 use crate::context::Context;
@@ -57,6 +58,8 @@ pub struct Runner {
     /// What is not to happen before a server says that the allocation is still wanted.
     held: Vec<(Text, Input)>,
     removal: Removal,
+    /// The allocation that it replaces on this node, when it keeps that one's files.
+    previous: Option<Arc<Shared>>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -99,9 +102,15 @@ impl Runner {
             kept,
             held,
             removal,
+            previous: None,
         };
         runner.show();
         Ok((runner, shared))
+    }
+
+    /// Begins only when `previous` is over, and with its files.
+    pub fn after(&mut self, previous: Arc<Shared>) {
+        self.previous = Some(previous);
     }
 
     /// Runs the allocation to its end.
@@ -109,6 +118,9 @@ impl Runner {
         match origin {
             Origin::Fresh => {
                 self.shared.settle();
+                if let Some(previous) = &self.previous {
+                    previous.runner.closed().await;
+                }
                 if let Err(error) = self.prepare().await {
                     tracing::error!(id = %self.shared.id, error, "cannot add an allocation");
                     self.refuse(&error);
@@ -143,8 +155,15 @@ impl Runner {
         let (directory, store) = (self.shared.directory.clone(), self.context.store.clone());
         let (assigned, progress) = (Arc::clone(&self.assigned), self.machine.stored());
         self.kept = Some(progress.clone());
+        let previous = self.previous.take().map(|previous| previous.directory.clone());
         let made = self.context.pool.run(move || -> Result<(), String> {
             directory.build().map_err(|error| launch::chain(&error))?;
+            if let (Some(previous), Some((_, group))) = (&previous, group_of(&assigned))
+                && let Err(error) = previous::take_over(previous, &directory, group)
+            {
+                // As in Nomad it begins without them.
+                tracing::error!(id = %assigned.allocation.id, error = launch::chain(&error), "the files of the previous allocation stay behind");
+            }
             store.put_assigned(&assigned).map_err(|error| launch::chain(&error))?;
             store.put_progress(assigned.allocation.id, &progress).map_err(|error| launch::chain(&error))
         });

@@ -275,7 +275,7 @@ impl Listening {
     async fn serve(&self, stream: Tunnel, from: SocketAddr, identity: Option<Identity>) {
         let limits = self.shared.config.limits;
         let (stream, notes) = Watched::new(stream, Silence(limits.silence));
-        let (ends, link) = Link::new();
+        let (ends, link) = Link::of(Arc::clone(&notes));
         let peer = Arc::new(Peer { address: from, identity, link });
         let serving = Arc::clone(&self.serving);
         let service = hyper::service::service_fn(move |request| {

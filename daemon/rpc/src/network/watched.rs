@@ -5,6 +5,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -32,13 +33,31 @@ pub(crate) enum Seen {
 }
 
 /// What is known of a connection; shared with whoever asks why it ended.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Notes {
     seen: Mutex<Option<Seen>>,
     first: Mutex<Vec<u8>>,
+    begun: Instant,
+    /// When something was heard last, in milliseconds since the beginning.
+    heard: AtomicU64,
+}
+
+impl Default for Notes {
+    fn default() -> Self {
+        let (seen, first) = <_>::default();
+        Self { seen, first, begun: Instant::now(), heard: AtomicU64::new(0) }
+    }
 }
 
 impl Notes {
+    /// How long nothing was heard.
+    pub(crate) fn quiet(&self) -> Duration {
+        self.begun.elapsed().saturating_sub(Duration::from_millis(self.heard.load(Ordering::Relaxed)))
+    }
+    fn heard(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.begun).as_millis();
+        self.heard.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
     /// How it ended, if it has.
     pub(crate) fn seen(&self) -> Option<Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -114,6 +133,7 @@ impl AsyncRead for Watched {
                     this.notes.note(Seen::Closed);
                 } else {
                     this.heard = Instant::now();
+                    this.notes.heard(this.heard);
                     if this.to_note > 0 {
                         let count = new.len().min(this.to_note);
                         this.to_note -= count;

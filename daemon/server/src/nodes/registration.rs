@@ -7,8 +7,12 @@ use nomadd_state::{Command, NodeEventEntry, NodeEvents, NodeRegister, NodeStatus
 
 use crate::error::{Answer, EndpointError};
 use crate::evaluation;
+use crate::liveness::held_until;
 use crate::nodes::event;
 use crate::server::Server;
+
+/// A node that is held back asks again not sooner.
+const SHORTEST_HOLD: Duration = Duration::from_millis(500);
 
 /// Registers a node, or what changed on it. Returns the index and the time to its next heartbeat.
 pub(crate) async fn register(server: &Server, mut node: Node, secret: SecretId) -> Answer<(u64, Duration)> {
@@ -20,6 +24,10 @@ pub(crate) async fn register(server: &Server, mut node: Node, secret: SecretId) 
     node.computed_class = nomadd_state::class::computed_class(&node).into();
     let state = server.state();
     let old = state.node(node.id);
+    let held = old.and_then(|old| held(server, old));
+    if held.is_some() {
+        node.status = NodeStatus::Down;
+    }
     let changed = old.is_none_or(|old| differs(old, &node));
     let id = node.id;
     if changed {
@@ -27,13 +35,25 @@ pub(crate) async fn register(server: &Server, mut node: Node, secret: SecretId) 
         let register = NodeRegister { node: Arc::new(node), secret, evaluations };
         server.commit(Command::NodeRegister(register)).await?;
     }
-    Ok((server.state().index(), server.heard(id)))
+    let ttl = server.heard(id);
+    Ok((server.state().index(), held.map_or(ttl, |held| held.min(ttl))))
+}
+
+/// For how long a node that is down stays so although it is heard of: it went down several times in a row.
+fn held(server: &Server, node: &Node) -> Option<Duration> {
+    let until = held_until(node).filter(|_| node.status == NodeStatus::Down)?;
+    let left = until.since(server.now());
+    (left.0 > 0).then_some(left.max(SHORTEST_HOLD))
 }
 
 /// A node is still here. `None`: it is not known (any more).
 pub(crate) async fn heartbeat(server: &Server, id: NodeId, status: NodeStatus) -> Answer<Option<(u64, Duration)>> {
     let state = server.state();
     let Some(node) = state.node(id) else { return Ok(None) };
+    if let Some(left) = held(server, node).filter(|_| status == NodeStatus::Ready) {
+        let ttl = server.heard(id);
+        return Ok(Some((state.index(), left.min(ttl))));
+    }
     if node.status != status && matches!(status, NodeStatus::Ready | NodeStatus::Initializing | NodeStatus::Down) {
         let back = matches!(node.status, NodeStatus::Down | NodeStatus::Disconnected) && status == NodeStatus::Ready;
         let mut changed = Node::clone(node);

@@ -46,6 +46,9 @@ impl Batched for ClientUpdates {
                 let Some(known) = state.allocation(update.id).filter(|known| known.node_id == node_id) else {
                     continue;
                 };
+                if is_overtaken(known, &update) {
+                    continue;
+                }
                 if let Some(trigger) = trigger(&state, known, &update) {
                     triggers.entry(JobKey::new(&known.namespace, &known.job_id)).or_insert(trigger);
                 }
@@ -78,6 +81,14 @@ impl ClientUpdates {
             },
         }
     }
+}
+
+/// Whether the node itself has said later how the allocation ended: a report that took a slow way over another server must not
+/// make it run again.
+fn is_overtaken(known: &Allocation, update: &AllocationUpdate) -> bool {
+    matches!(known.client_status, ClientStatus::Complete | ClientStatus::Failed)
+        && !update.client_status.is_terminal()
+        && update.time.0 < known.modify_time
 }
 
 fn written(known: &Allocation, update: AllocationUpdate) -> AllocationClientUpdate {
