@@ -29,6 +29,8 @@ pub struct Agent {
     pub serf: u16,
     /// Its folder: configuration, data, log.
     pub folder: TempDir,
+    /// The network namespace that it runs in; none: this machine's.
+    pub namespace: Option<String>,
     arguments: Vec<String>,
 }
 
@@ -110,7 +112,7 @@ impl Agent {
         std::fs::write(&file, text).expect("the configuration is written");
         let mut arguments = vec!["agent".to_owned(), format!("-config={}", file.display())];
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        Self { child: None, host: host.to_owned(), port, rpc, serf, folder, arguments }
+        Self { child: None, host: host.to_owned(), port, rpc, serf, folder, namespace: None, arguments }
     }
 
     /// `HOST:PORT` of its RPC.
@@ -125,7 +127,13 @@ impl Agent {
     /// Starts the process (again), and waits for nothing.
     pub fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(self.log_path()).expect("the log opens");
-        let child = Command::new(binary("nomadd"))
+        let mut command = Command::new(binary("nomadd"));
+        if let Some(namespace) = &self.namespace {
+            command = Command::new("nsenter");
+            // Only the network: cgroups and files are this machine's.
+            command.arg(format!("--net=/run/netns/{namespace}")).arg(binary("nomadd"));
+        }
+        let child = command
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the log is shared"))

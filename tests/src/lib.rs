@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod cluster;
 pub mod ctl;
+pub mod hosts;
 pub mod process;
 pub mod wait;
 

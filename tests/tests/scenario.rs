@@ -22,4 +22,5 @@ mod scenario {
     pub mod snapshot;
     pub mod spaces;
     pub mod update;
+    pub mod vanish;
 }

@@ -97,10 +97,7 @@ async fn an_archive_answers_the_question_of_the_night_and_holds_no_secret() {
     assert!(folder.join(&server).join("monitor.log").is_file());
     let task = json(&folder, "cluster/jobs/default/web.json")["TaskGroups"][0]["Tasks"][0].clone();
     assert_eq!(task["Env"]["ANYTHING"], "<masked>");
-    assert_eq!(
-        task["Config"]["args"],
-        serde_json::json!(["-c", "exec sleep 1000", "app", "-password", "<masked>", "--secret=<masked>"])
-    );
+    assert_eq!(task["Config"]["args"], serde_json::json!(["-c", "exec sleep 1000", "app", "-password", "<masked>", "--secret=<masked>"]));
     let events = std::fs::read_to_string(folder.join("cluster/eventstream.json")).unwrap();
     assert!(events.contains("night-watch") && events.contains("<masked>"), "{events}");
     for file in files(&folder) {
@@ -112,8 +109,7 @@ async fn an_archive_answers_the_question_of_the_night_and_holds_no_secret() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_had_is_named_and_an_interrupted_capture_is_kept() {
-    // In development enable_debug is on.
-    let agent = Agent::durable().await;
+    let agent = Agent::dev().await;
     // No archive but a folder; the host's data are not told without enable_debug.
     let words = ["operator", "debug", "-duration=1s", "-interval=1s", "-output=out", "-node-id=none"];
     let printed = agent.ctl(&words).await.ok();
