@@ -4,12 +4,8 @@
 # Check a change with `nomadd config validate /etc/nomad.d`, then `systemctl reload nomadd` (log level,
 # certificates) or `systemctl restart nomadd` (all else). Tasks go on in either case.
 # Every *.hcl and *.json of this folder is read, by name; later files win. So your own settings may stand
-<<<<<<< HEAD
 # in a file of their own whose name comes after this one, such as site.hcl, and this one stays as the package
 # brings it.
-=======
-# in a file of their own, such as 50-site.hcl, and this one stays as the package brings it.
->>>>>>> origin/main
 
 # Where everything is kept: the cluster's state, the allocations and their logs.
 data_dir = "/var/lib/nomadd"
