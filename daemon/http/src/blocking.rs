@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nomadd_server::status;
+use nomadd_server::{Server, status};
 use nomadd_state::{State, Table, WatchKey};
 use tokio::time::Instant;
 
 use crate::answer::{self, Answered, Meta};
 use crate::app::App;
-use crate::cache::Made;
+use crate::cache::{Cache, Made};
 use crate::call::Call;
 use crate::failure::Failure;
 
@@ -31,54 +31,72 @@ pub async fn query<T>(
         let (index, value) = read(&server.state())?;
         return Ok((meta(index), value));
     }
-    // The jitter keeps ten thousand watchers from coming back in one moment.
-    let jitter: Duration = app.runtime.seeds.jitter(wait / 16);
-    let deadline = Instant::now() + wait + jitter;
+    let deadline = deadline(app, call, wait);
     loop {
         let watcher = server.watch(keys.iter().cloned());
         let (index, value) = read(&server.state())?;
         if index > seen || Instant::now() >= deadline {
             return Ok((meta(index), value));
         }
-        // Time is up: the next round answers what is there.
-        let _time_is_up = tokio::time::timeout_at(deadline, watcher.changed()).await;
+        let wait = async move {
+            // Time is up: the next round answers what is there.
+            let _time_is_up = tokio::time::timeout_at(deadline, watcher.changed()).await;
+        };
+        call.rest(deadline, wait).await;
     }
+}
+
+/// When a query answers whatever there is.
+fn deadline(app: &App, call: &Call, wait: Duration) -> Instant {
+    // The jitter keeps ten thousand watchers from coming back in one moment.
+    call.waits_until().unwrap_or_else(|| Instant::now() + wait + app.runtime.seeds.jitter(wait / 16))
 }
 
 /// Waits until one of the tables has changed since the caller's index; the state, and the index of the newest of them.
 ///
 /// Many who wait are answered in rounds.
-pub async fn changed(app: &App, call: &Call, tables: &[Table]) -> Result<(Meta, Arc<State>), Failure> {
+pub async fn changed(app: &App, call: &Call, tables: &'static [Table]) -> Result<(Meta, Arc<State>), Failure> {
     let seen = call.index()?;
     let wait = call.wait()?;
     app.check_region(call.text("region"))?;
     let server = app.server()?;
-    let newest = |state: &State| tables.iter().map(|table| state.table_index(*table)).max().unwrap_or(0);
     let meta = |index: u64| Meta { index, known_leader: status::has_leader(server), next_token: None };
-    let state = server.state();
-    if seen == 0 || newest(&state) > seen {
-        return Ok((meta(newest(&state)), state));
+    if seen == 0 || newest(&server.state(), tables) > seen {
+        let state = server.state();
+        return Ok((meta(newest(&state, tables)), state));
     }
-    drop(state);
-    let deadline = Instant::now() + wait + app.runtime.seeds.jitter(wait / 16);
-    let place = app.cache.crowd.join();
+    let deadline = deadline(app, call, wait);
+    // One that was parked has waited for its turn already.
+    if call.waits_until().is_none() {
+        let (server, cache) = (server.clone(), Arc::clone(&app.cache));
+        call.rest(deadline, async move { turn(&server, &cache, tables, seen, deadline).await }).await;
+    }
+    let state = server.state();
+    Ok((meta(newest(&state, tables)), state))
+}
+
+/// The index of the newest of some tables.
+fn newest(state: &State, tables: &[Table]) -> u64 {
+    tables.iter().map(|table| state.table_index(*table)).max().unwrap_or(0)
+}
+
+/// Waits until something is newer than `seen` and it is this one's turn to be answered, or the time is up.
+async fn turn(server: &Server, cache: &Cache, tables: &[Table], seen: u64, deadline: Instant) {
+    let place = cache.crowd.join();
     loop {
         let watcher = server.watch(tables.iter().copied().map(WatchKey::Table));
-        let state = server.state();
         let late = Instant::now() >= deadline;
-        if newest(&state) > seen || late {
-            match place.when().filter(|_| !late) {
-                None => return Ok((meta(newest(&state)), state)),
-                Some(next) => {
-                    // Until then nothing has to wake this one, and no old state is held.
-                    drop((watcher, state));
-                    tokio::time::sleep_until(next.min(deadline)).await;
-                    continue;
-                }
-            }
+        if late {
+            return;
         }
-        drop(state);
-        // Time is up: the next round answers what is there.
+        if newest(&server.state(), tables) > seen {
+            let Some(next) = place.when() else { return };
+            // Until then nothing has to wake this one.
+            drop(watcher);
+            tokio::time::sleep_until(next.min(deadline)).await;
+            continue;
+        }
+        // Time is up: the next round ends it.
         let _time_is_up = tokio::time::timeout_at(deadline, watcher.changed()).await;
     }
 }
@@ -90,7 +108,7 @@ pub async fn list(
     app: &App,
     call: &Call,
     name: &str,
-    tables: &[Table],
+    tables: &'static [Table],
     make: impl FnOnce(&State) -> Result<Made, Failure>,
 ) -> Answered {
     let (mut meta, state) = changed(app, call, tables).await?;

@@ -12,8 +12,10 @@ use hyper::body::Body as _;
 use nomadd_model::Text;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::failure::Failure;
+use crate::park::Spot;
 
 /// The largest body of an ordinary request, in bytes.
 const MAX_BODY: usize = 16 << 20;
@@ -44,6 +46,8 @@ pub struct Call {
     pub body: Mutex<Body>,
     /// The way to a web socket, when the client asked for one.
     pub upgrade: Option<WebSocketUpgrade>,
+    /// Where the request can be parked while it waits, when it can.
+    pub(crate) spot: Option<Spot>,
 }
 
 impl Call {
@@ -123,6 +127,19 @@ impl Call {
                     nomadd_model::Duration::parse(text).map_err(|_| Failure::bad_request("Invalid wait time"))?;
                 Ok(if span.0 <= 0 { MAX_WAIT } else { span.to_std().min(MAX_WAIT) })
             }
+        }
+    }
+
+    /// Until when a blocking query waits that was parked and is read again.
+    pub fn waits_until(&self) -> Option<Instant> {
+        self.spot.as_ref()?.until
+    }
+    /// Waits, at the latest until `until`. The request may be parked meanwhile: then this does not return, and the request is
+    /// made again.
+    pub async fn rest(&self, until: Instant, wait: impl Future<Output = ()> + Send + 'static) {
+        match &self.spot {
+            Some(spot) => spot.rest(until, Box::pin(wait)).await,
+            None => wait.await,
         }
     }
 

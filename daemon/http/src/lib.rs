@@ -17,6 +17,7 @@ mod identify;
 mod linger;
 mod listen;
 mod page;
+mod park;
 mod resource;
 mod route;
 mod view;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, WebSocketUpgrade};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, header};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioTimer;
 use nomadd_runtime::TaskKind;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,10 +25,12 @@ use crate::call::{Call, parameters};
 use crate::failure::Failure;
 use crate::forward::{self, Passed};
 use crate::linger::Lingering;
+use crate::park::{self, Spot};
 use crate::route;
 
-/// How long a client may take to send the head of a request, and how long a connection may be idle.
-const HEAD_TIME: Duration = Duration::from_secs(30);
+/// How long a client may take to send the head of a request, and how long a connection may be idle: longer than clients keep
+/// one (90 s in Go), so that none sends a request into a connection that is just being closed.
+const HEAD_TIME: Duration = Duration::from_secs(120);
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 /// The longest head of a request, and how much of a body is read ahead, in bytes.
@@ -83,7 +86,7 @@ pub type Encryption = Arc<dyn Fn() -> Arc<rustls::ServerConfig> + Send + Sync>;
 /// Serves the API until the runtime is shut down.
 pub fn serve(app: App, listener: Listener, limits: Limits, encryption: Option<Encryption>) {
     let tasks = app.runtime.tasks.clone();
-    let always = Arc::new(headers(&app));
+    let shared = Shared::new(app);
     let clients = Clients::new(limits.connections_per_client);
     tasks.clone().spawn(TaskKind::HttpListener, async move {
         loop {
@@ -104,7 +107,7 @@ pub fn serve(app: App, listener: Listener, limits: Limits, encryption: Option<En
                     continue;
                 }
             };
-            let (app, always, clients) = (app.clone(), Arc::clone(&always), clients.clone());
+            let (shared, clients) = (Arc::clone(&shared), clients.clone());
             // Answers are written whole: waiting for more to send would only delay them.
             let _unsupported = socket.set_nodelay(true);
             let encryption = encryption.clone();
@@ -116,8 +119,9 @@ pub fn serve(app: App, listener: Listener, limits: Limits, encryption: Option<En
                 match open {
                     None => refuse(socket),
                     Some(_open) => match encryption {
-                        None => connection(socket, app, always).await,
-                        Some(encryption) => encrypted(socket, &encryption, app, always).await,
+                        None => connection(socket, shared).await,
+                        // Boxed: a handshake takes more room than a connection that waits.
+                        Some(encryption) => Box::pin(encrypted(socket, encryption, shared)).await,
                     },
                 }
             });
@@ -129,7 +133,7 @@ pub fn serve(app: App, listener: Listener, limits: Limits, encryption: Option<En
 const TLS_RECORD: u8 = 0x16;
 
 /// Serves HTTPS; who speaks plain HTTP is told so, as Nomad does.
-async fn encrypted(socket: TcpStream, encryption: &Encryption, app: App, always: Arc<Vec<(HeaderName, HeaderValue)>>) {
+async fn encrypted(socket: TcpStream, encryption: Encryption, shared: Arc<Shared>) {
     const PLAIN: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
     let mut first = [0];
     if !matches!(tokio::time::timeout(HANDSHAKE_TIME, socket.peek(&mut first)).await, Ok(Ok(1))) {
@@ -150,7 +154,7 @@ async fn encrypted(socket: TcpStream, encryption: &Encryption, app: App, always:
     }
     let handshake = tokio_rustls::TlsAcceptor::from(encryption()).accept(socket);
     match tokio::time::timeout(HANDSHAKE_TIME, handshake).await {
-        Ok(Ok(stream)) => connection(stream, app, always).await,
+        Ok(Ok(stream)) => connection(stream, shared).await,
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
@@ -166,40 +170,43 @@ fn headers(app: &App) -> Vec<(HeaderName, HeaderValue)> {
 
 /// Serves the API over one byte stream until that ends: a tunnel to another agent is served as a socket is.
 pub async fn serve_stream(app: App, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
-    let always = Arc::new(headers(&app));
     let stream = Lingering::new(stream, app.runtime.tasks.clone());
-    connection(stream, app, always).await;
+    connection(stream, Shared::new(app)).await;
 }
 
-async fn connection(
-    socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+/// What all connections share: the agent, and the headers of every answer.
+struct Shared {
     app: App,
-    always: Arc<Vec<(HeaderName, HeaderValue)>>,
-) {
-    let shared = Arc::new((app, always));
-    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+    always: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Shared {
+    fn new(app: App) -> Arc<Self> {
+        let always = headers(&app);
+        Arc::new(Self { app, always })
+    }
+}
+
+/// Serves one connection.
+async fn connection(socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, shared: Arc<Shared>) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_headers(128)
+        .max_buf_size(MAX_HEAD)
+        .title_case_headers(true);
+    park::serve(socket, http, move |request, spot| {
         let shared = Arc::clone(&shared);
         async move {
             let zip = wants_gzip(request.headers());
-            let answered = answer(&shared.0, &shared.1, request);
+            let answered = answer(&shared, request, spot);
             if zip {
                 return compressed(answered).await;
             }
             Ok::<_, Infallible>(answered.await)
         }
-    });
-    let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_headers(128)
-        .max_buf_size(MAX_HEAD)
-        .title_case_headers(true)
-        .serve_connection(TokioIo::new(socket), service)
-        .with_upgrades()
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "a connection ended early");
-    }
+    })
+    .await;
 }
 
 /// Whether a client may be answered with gzip; most that ask often do not, and are spared the layer.
@@ -307,11 +314,8 @@ impl Drop for Open {
 }
 
 /// Every request comes through here.
-async fn answer(
-    app: &App,
-    always: &[(HeaderName, HeaderValue)],
-    request: hyper::Request<hyper::body::Incoming>,
-) -> Response<Body> {
+async fn answer(shared: &Shared, request: hyper::Request<hyper::body::Incoming>, spot: Option<Spot>) -> Response<Body> {
+    let Shared { app, always } = shared;
     let request = match forward::pass(app, request).await {
         Ok(Passed::Here(request)) => request,
         // The headers of the agent that answered stay as they are.
@@ -335,6 +339,7 @@ async fn answer(
             headers: parts.headers,
             body: Mutex::new(Body::new(body)),
             upgrade,
+            spot,
         };
         route::answer(app, &path, call).await
     };
