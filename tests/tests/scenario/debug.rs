@@ -97,7 +97,10 @@ async fn an_archive_answers_the_question_of_the_night_and_holds_no_secret() {
     assert!(folder.join(&server).join("monitor.log").is_file());
     let task = json(&folder, "cluster/jobs/default/web.json")["TaskGroups"][0]["Tasks"][0].clone();
     assert_eq!(task["Env"]["ANYTHING"], "<masked>");
-    assert_eq!(task["Config"]["args"], serde_json::json!(["-c", "exec sleep 1000", "app", "-password", "<masked>", "--secret=<masked>"]));
+    assert_eq!(
+        task["Config"]["args"],
+        serde_json::json!(["-c", "exec sleep 1000", "app", "-password", "<masked>", "--secret=<masked>"])
+    );
     let events = std::fs::read_to_string(folder.join("cluster/eventstream.json")).unwrap();
     assert!(events.contains("night-watch") && events.contains("<masked>"), "{events}");
     for file in files(&folder) {
