@@ -146,7 +146,7 @@ impl Server {
                 changed.changed().await.unwrap();
             }
         };
-        match tokio::time::timeout(Duration::from_secs(20), look).await {
+        match tokio::time::timeout(Duration::from_secs(60), look).await {
             Ok(update) => update,
             Err(_) => panic!("waited in vain for {what}: {:#?}", self.told(id).last()),
         }
@@ -301,7 +301,7 @@ pub fn messages(update: &AllocationUpdate, task: &str) -> Vec<String> {
 
 /// Waits for a condition that nobody announces.
 pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     while !condition() {
         assert!(tokio::time::Instant::now() < deadline, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;

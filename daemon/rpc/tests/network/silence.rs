@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::harness::{Listening, ask, dial, dialer, quick};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A way to a listener that can be cut without anyone being told.
 async fn cuttable(to: SocketAddr) -> (SocketAddr, Arc<watch::Sender<bool>>) {
