@@ -193,6 +193,12 @@ async fn settle(
         if Instant::now() > end {
             let mut missing = missing;
             missing.insert(0, format!("not as it should be {} s after healing:", HEALING.as_secs()));
+            for host in hosts {
+                let Some(running) = &host.running else { continue };
+                if let Err(error) = running.raft.read_barrier().await {
+                    missing.push(format!("s{} says: {error}", host.number));
+                }
+            }
             return Err(missing);
         }
         sleep(STEP * 10).await;

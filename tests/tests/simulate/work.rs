@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nomadd_model::{
-    Evaluation, EvaluationId, EvaluationStatus, JobRegisterRequest, Namespace, NodeId, SecretId, Trigger, spec,
-};
+use nomadd_model::{Evaluation, EvaluationId, EvaluationStatus, JobRegisterRequest, Namespace, NodeId, Trigger, spec};
 use nomadd_scheduler::{Context, process};
 use nomadd_server::Caller;
 use nomadd_state::{Command, NodeRegister, PlanResults, State};
@@ -44,7 +42,7 @@ pub const JOBS: [&str; 3] = ["web", "fixed", "large"];
 /// A job whose content is `mark`.
 pub fn job(id: &str, mark: u64, nodes: usize) -> spec::Job {
     let (count, memory, network) = match id {
-        "web" => (3, 100, serde_json::json!([{ "DynamicPorts": [{ "Label": "a" }, { "Label": "b" }] }])),
+        "web" => (3, 300, serde_json::json!([{ "DynamicPorts": [{ "Label": "a" }, { "Label": "b" }] }])),
         "fixed" => (nodes as i64 - 1, 100, serde_json::json!([{ "ReservedPorts": [{ "Label": "f", "Value": 9000 }] }])),
         _ => (2, 600, serde_json::json!([])),
     };
@@ -249,10 +247,7 @@ pub async fn rival(desk: Arc<Desk>) {
                 plan.snapshot_index = 0;
                 Command::PlanResults(PlanResults { plans: vec![plan], ..PlanResults::default() })
             }
-            Some(Mutant::NoFitCheck) => {
-                plan.snapshot_index = 0;
-                unchecked(&leader.server.state(), &placed, plan)
-            }
+            Some(Mutant::NoFitCheck) => unchecked(&leader.server.state(), &placed, plan),
             _ => Command::PlanResults(PlanResults { plans: vec![plan], ..PlanResults::default() }),
         };
         let proposed = async move { leader.raft.propose(command).await };
@@ -272,7 +267,7 @@ fn unchecked(state: &State, nodes: &[NodeId], plan: nomadd_model::Plan) -> Comma
                 node.node_resources.memory.memory_mb = node::MEMORY * 1000;
                 node.node_resources.cpu.cpu_shares *= 1000;
             }
-            let secret = state.node_secret(*id).unwrap_or(SecretId::default());
+            let secret = state.node_secret(*id).unwrap_or_default();
             Some(Command::NodeRegister(NodeRegister { node: Arc::new(node), secret, ..NodeRegister::default() }))
         })
     };
