@@ -10,7 +10,7 @@ use nomadd_raft::{Bootstrap, Config, Durability, Peers, ProposeError, Raft, Serv
 use nomadd_rpc::{Connection, Method, RpcError, Tunnel, TunnelHello, Updates};
 use nomadd_runtime::Runtime;
 
-use crate::support::{Folder, has, upsert, wait_until};
+use crate::support::{DEADLINE, Folder, has, upsert, wait_until};
 
 /// The network: who listens where, and which ways are cut.
 #[derive(Debug)]
@@ -168,7 +168,7 @@ impl Cluster {
     }
     /// Opens a server's folder and listens.
     pub async fn start(&mut self, at: usize) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + DEADLINE;
         let raft = loop {
             match Raft::open(self.config(at)).await {
                 Ok((raft, _)) => break raft,
@@ -264,7 +264,7 @@ impl Cluster {
                     Ok(Err(other)) => panic!("{other}"),
                 }
             }
-            assert!(begun.elapsed() < Duration::from_secs(20), "nobody took {name}");
+            assert!(begun.elapsed() < DEADLINE, "nobody took {name}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }

@@ -12,7 +12,7 @@ use crate::support::{Folder, config, config_at, faulty, has, upsert};
 
 /// Proposes until it is taken; what else is answered meanwhile must be a clear refusal.
 async fn until_taken(raft: &Raft, name: &str) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + crate::support::DEADLINE;
     loop {
         match raft.propose(upsert(name)).await {
             Ok(_) => return,
@@ -76,7 +76,7 @@ async fn too_little_room_refuses_writes_with_path_and_figures_until_there_is_mor
     let (raft, _) = Raft::open(config).await.unwrap();
     raft.propose(upsert("before")).await.unwrap();
     faults.free.store(255 << 20, Ordering::SeqCst);
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + crate::support::DEADLINE;
     let error = loop {
         // The last answer of the file system counts for 50 ms.
         match raft.propose(upsert("meanwhile")).await {

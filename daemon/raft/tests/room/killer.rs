@@ -103,7 +103,7 @@ async fn everything_acknowledged_survives_kill_9_at_any_instant() {
         });
         // Every tenth is killed while it opens.
         if round % 10 != 9 {
-            is_ready.recv_timeout(Duration::from_secs(30)).unwrap();
+            is_ready.recv_timeout(Duration::from_secs(60)).unwrap();
         }
         std::thread::sleep(wait);
         child.kill().unwrap();

@@ -135,7 +135,7 @@ async fn a_server_with_an_older_copy_of_its_folder_is_found_out() {
     cluster.everywhere("n19").await;
     let before = cluster.leader().await;
     cluster.kill(reverted);
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + crate::support::DEADLINE;
     while std::fs::remove_dir_all(&folder).is_err() || folder.exists() {
         assert!(std::time::Instant::now() < deadline);
     }

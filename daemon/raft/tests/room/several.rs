@@ -32,9 +32,12 @@ async fn three_servers_become_a_cluster_replicate_and_restart_with_everything() 
     assert!(cluster.nodes[follower].raft().read_barrier().await.is_err());
     let raft = cluster.nodes[leader].raft();
     assert_eq!(raft.read_barrier().await.unwrap(), raft.applied_index());
-    let health = raft.health();
-    assert_eq!(health.len(), 3);
-    assert!(health.iter().all(|peer| peer.voter && peer.last_contact.is_some_and(|since| since.as_secs() < 2)));
+    wait_until("the leader has heard from all", || {
+        let health = raft.health();
+        let heard = |since: Duration| since.as_secs() < 2;
+        health.len() == 3 && health.iter().all(|peer| peer.voter && peer.last_contact.is_some_and(heard))
+    })
+    .await;
     assert_eq!(cluster.nodes[follower].raft().stats().role, Role::Follower);
     for at in 0..3 {
         cluster.stop(at).await;
@@ -87,25 +90,6 @@ async fn a_leader_that_is_cut_off_acknowledges_nothing_and_says_so() {
     cluster.write("after").await;
     cluster.everywhere("after").await;
     assert!(cluster.nodes.iter().all(|node| !has(node.raft(), "lost") && !has(node.raft(), "refused")));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_was_cut_off_disturbs_nobody_when_it_returns() {
-    let cluster = Cluster::of(3, |_| {}).await;
-    let leader = cluster.leader().await;
-    let term = cluster.nodes[leader].raft().leadership().borrow().term;
-    let away = (leader + 1) % 3;
-    cluster.partition(&[away]);
-    for number in 0..10 {
-        cluster.write(&format!("n{number}")).await;
-    }
-    let raft = cluster.nodes[away].raft().clone();
-    let tried = tokio::time::Instant::now();
-    wait_until("it had time for elections", || tried.elapsed() > Duration::from_secs(2)).await;
-    cluster.links.heal();
-    cluster.everywhere("n9").await;
-    let now = raft.leadership().borrow().clone();
-    assert_eq!((now.term, now.leader), (term, Some(cluster.nodes[leader].raft().id())), "no election happened");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
