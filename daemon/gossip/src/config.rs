@@ -67,7 +67,7 @@ impl Default for Pace {
             suspicion: Duration::from_millis(2200),
             gossip: Duration::from_millis(200),
             sync: Duration::from_secs(30),
-            reconnect: Duration::from_secs(30),
+            reconnect: Duration::from_secs(3),
             reap: Duration::from_secs(24 * 3600),
             leave: Duration::from_secs(1),
             exchange: Duration::from_secs(5),

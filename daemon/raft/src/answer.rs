@@ -219,7 +219,8 @@ async fn word(shared: &Shared, word: Word) -> Reply<WordAnswer> {
         name: shared.me.name.clone(),
         instance: shared.instance,
         last: wire::wire_id(core.as_ref().and_then(|core| core.log.last())),
-        refused: shared.refusal().map(|(_, text)| text.to_string()),
+        // One that was removed may be taken in again with what it has; one that lost or shares its folder may not.
+        refused: shared.refusal().filter(|(why, _)| *why != Why::Removed).map(|(_, text)| text.to_string()),
         reason: None,
     };
     match word {

@@ -190,6 +190,11 @@ impl Peer {
                     self.tell(Refusal { why: Why::Lost, text: text.to_owned() }).await;
                     return Err(error.rpc());
                 }
+                if Some(previous) <= self.shared.acknowledged(self.id, term) {
+                    // It overtook the entries that it follows, and they have arrived since: the answer is out of date.
+                    let late = NoAnswer::Late { id: self.id, name: self.server().name };
+                    return Err(late.rpc());
+                }
                 Ok(Err(StreamAppendError::Conflict(previous)))
             }
             AppendAnswer::Newer(vote) => Ok(Err(StreamAppendError::HigherVote(vote.into()))),

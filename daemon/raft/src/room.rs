@@ -360,6 +360,9 @@ impl Room {
             enable_pre_vote: Some(true),
             // A leader that comes back has lost what it had not synced, so it must not go on in the same term.
             enable_leader_restore: Some(false),
+            // A follower that really lost what it had acknowledged is found by `network` and put out. What gets past it is an
+            // answer that was overtaken by a newer one: the leader looks again instead of failing.
+            allow_log_reversion: Some(true),
             // One voter needs no heartbeats and no election timer: it never wakes without work.
             enable_tick: !single,
             ..openraft::Config::default()

@@ -182,16 +182,20 @@ fn voters(known: &BTreeMap<ServerId, Known>, settings: &Settings, memory: &Memor
     if !settings.cleanup_dead_servers {
         return None;
     }
-    let dead = |server: &Known| match server.presence {
-        // Not at once: it may only be restarting.
-        Some(Presence::Failed(since)) => now.since(since) >= settings.server_stabilization_time,
+    let long = settings.server_stabilization_time;
+    let dead = |server: &Known, seat: &Seat| match server.presence {
+        // Not at once: it may only be restarting. And not one that still takes entries from the leader: after a broken
+        // link gossip may be the last to notice that it is back.
+        Some(Presence::Failed(since)) => {
+            now.since(since) >= long && seat.last_contact.is_none_or(|silent| silent >= long.to_std())
+        }
         _ => false,
     };
     let gone = seated().filter(|(_, server, seat)| seat.voter && !healthy(server, settings)).count();
     // The rest must be a majority of those there are now, and as many as the operator wants kept.
     let enough = |left: usize| left as u64 >= settings.min_quorum && left >= 2 && (voting - gone) * 2 > voting;
     seated()
-        .find(|(_, server, seat)| dead(server) && !seat.leader && (!seat.voter || enough(voting - 1)))
+        .find(|(_, server, seat)| dead(server, seat) && !seat.leader && (!seat.voter || enough(voting - 1)))
         .map(|(id, ..)| Action::Remove(id, "it is dead, and autopilot cleans up dead servers"))
 }
 
@@ -245,6 +249,10 @@ mod tests {
         };
         fail(&mut known, 3);
         let mut memory = Memory::default();
+        assert_eq!(look(&known, &mut memory, 200), [], "gossip lost it, but it answers the leader");
+        if let Some(seat) = known.get_mut(&id(3)).and_then(|known| known.seat.as_mut()) {
+            seat.last_contact = Some(std::time::Duration::from_secs(10));
+        }
         assert_eq!(look(&known, &mut memory, 101), [], "it may be restarting");
         assert!(matches!(look(&known, &mut memory, 110)[..], [Action::Remove(gone, _)] if gone == id(3)));
         let careful = Settings { min_quorum: 3, ..Settings::default() };

@@ -70,8 +70,15 @@ async fn a_server_that_was_removed_while_it_was_away_learns_of_it_and_stops_voti
     // It is taken in again with the log that it has, and then takes part.
     let leader = cluster.leader().await;
     let server = cluster.nodes[away].server.clone();
-    let error = cluster.nodes[leader].raft().add_learner(id, server).await.unwrap_err();
-    assert!(matches!(error, MembershipError::Refused { .. }), "{error}");
+    cluster.nodes[leader].raft().add_learner(id, server).await.unwrap();
+    cluster.everywhere("without it").await;
+    assert_eq!(cluster.nodes[away].raft().refused(), None);
+    let heard =
+        || cluster.nodes[leader].raft().health().iter().any(|peer| peer.id == id && peer.last_contact.is_some());
+    wait_until("it is heard", heard).await;
+    cluster.nodes[leader].raft().promote(&[id]).await.unwrap();
+    cluster.write("with it again").await;
+    cluster.everywhere("with it again").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
