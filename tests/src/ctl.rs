@@ -26,6 +26,10 @@ impl Finished {
         assert!(self.code == 0, "exit code {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.out, self.err);
         self.out
     }
+    /// The rows of the table that it printed; none when it printed none.
+    pub fn rows(&self, head: &str) -> Vec<std::collections::BTreeMap<String, String>> {
+        if self.out.lines().any(|line| line.starts_with(head)) { table(&self.out, head) } else { Vec::new() }
+    }
     /// Panics unless it ended with this code.
     #[track_caller]
     pub fn code(self, code: i32) -> Self {

@@ -26,3 +26,21 @@ pub fn contains(path: &Path, needle: &[u8]) -> bool {
     let bytes = std::fs::read(path).unwrap_or_default();
     !needle.is_empty() && bytes.windows(needle.len()).any(|window| window == needle)
 }
+
+/// The processes that a process has started and not yet outlived.
+pub fn children(parent: u32) -> Vec<u32> {
+    all().into_iter().filter(|pid| self::parent(*pid) == Some(parent)).collect()
+}
+
+/// The value of a variable in a process's environment.
+pub fn variable(pid: u32, name: &str) -> Option<String> {
+    let bytes = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let entries = bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    entries.into_iter().find_map(|entry| entry.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
+}
+
+/// The process that a process is a child of.
+pub fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}

@@ -1,0 +1,11 @@
+//! Clusters on hosts of their own (see `nomadd_tests::lab`), while processes die, links are cut and disks are full.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail their test")]
+
+mod hosts {
+    pub mod deaths;
+    pub mod first_cluster;
+    pub mod hello;
+    pub mod network;
+    pub mod trust;
+}
