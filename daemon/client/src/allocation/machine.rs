@@ -226,10 +226,11 @@ impl AllocationMachine {
         let at_rest = matches!(self.stage, Stage::None | Stage::Done);
         let waits = self.cause != Cause::Overrun && at_rest && !self.is_done();
         let overrun = self.overrun().filter(|_| waits);
-        let health = match self.judge(now) {
-            Some((_, Health::Undecided { again })) => Some(again),
-            _ => None,
-        };
+        let health = self.judge(now).map(|(_, health)| match health {
+            Health::Undecided { again } => again,
+            // It became so while nobody looked, and is still to be told.
+            Health::Healthy | Health::Unhealthy => now,
+        });
         tasks.chain(delay).chain(overrun).chain(health).min()
     }
 

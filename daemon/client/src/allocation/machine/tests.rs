@@ -195,6 +195,7 @@ fn an_allocation_is_healthy_when_all_tasks_ran_for_long_enough() {
     assert_eq!(story.machine.deadline(at(3)), Some(at(13)));
     story.tick(12);
     assert!(story.machine.health().is_none());
+    assert_eq!(story.machine.deadline(at(14)), Some(at(14)), "who looks late is told at once");
     story.tick(13);
     assert_eq!(story.machine.health().unwrap().healthy, Some(true));
     assert_eq!(story.machine.deadline(at(13)), None);
