@@ -36,8 +36,11 @@ use crate::keyring::Keyring;
 use crate::member::{Dropped, JoinReport, KeyringReport, Member, Prune, Stats, Status};
 use crate::wire::{KeyOperation, WireKey};
 
-/// Something to be done with the core, in its task.
-type Order = Box<dyn FnOnce(&mut Core, Now) + Send>;
+/// Something to be done with the core, in its task. What comes of it is told once the changes are shown, so that who asked
+/// for them sees them.
+type Order = Box<dyn FnOnce(&mut Core, Now) -> Telling + Send>;
+/// Tells who gave an order what came of it.
+type Telling = Box<dyn FnOnce() + Send>;
 /// Orders that may wait.
 const ORDERS_MOST: usize = 256;
 
@@ -70,7 +73,8 @@ impl Room {
     async fn with<T: Send + 'static>(&self, work: impl FnOnce(&mut Core, Now) -> T + Send + 'static) -> Option<T> {
         let (done, answer) = oneshot::channel();
         let order: Order = Box::new(move |core, now| {
-            let _ = done.send(work(core, now));
+            let result = work(core, now);
+            Box::new(move || drop(done.send(result)))
         });
         self.orders.send(order).await.ok()?;
         answer.await.ok()

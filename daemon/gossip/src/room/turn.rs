@@ -12,7 +12,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Order, Room, View, dial, folder};
+use super::{Order, Room, Telling, View, dial, folder};
 use crate::core::{Action, Answered, Core, Now, PACKET_MOST};
 use crate::member::Status;
 use crate::seal::{DATAGRAM, open, seal};
@@ -44,6 +44,7 @@ impl Turn {
         let mut buffer = vec![0; 2 * PACKET_MOST];
         let (mut shown, mut shown_at) = (0, self.began);
         let mut kept = Kept { revision: 0, due: None };
+        let mut telling: Option<Telling> = None;
         loop {
             let revision = self.core.table().revision();
             let mut wake = self.core.next().map_or_else(far, |at| self.began + at);
@@ -55,13 +56,16 @@ impl Turn {
                     wake = wake.min(shown_at + SHOW_AFTER);
                 }
             }
+            if let Some(tell) = telling.take() {
+                tell();
+            }
             wake = wake.min(kept.turn(&self, revision).unwrap_or_else(far));
             tokio::select! {
                 received = self.socket.recv_from(&mut buffer) => self.received(received, &mut buffer),
                 order = self.orders.recv() => match order {
                     Some(order) => {
                         let now = self.now();
-                        order(&mut self.core, now);
+                        telling = Some(order(&mut self.core, now));
                     }
                     None => return,
                 },
