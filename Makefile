@@ -5,6 +5,7 @@
 #   make simulate SEEDS=N [SEED=k] [MUTANT=name]   the cluster in virtual time, everything failing; SEED alone replays.
 #               With MUTANT a defect is planted: exits 0 when it is found, non-zero when it is not. Names: make simulate-mutants
 #   make bench  measure, print the table and write target/bench.json
+#   make bench-c1m  place 1,000 jobs of 1,000 tasks on 5,000 simulated nodes (NODES=, JOBS=, COUNT=, LIMIT= seconds)
 #   make completions man   write shell completions and manual pages (build does, too)
 #   make deb    build the Debian package, into target/packages
 #   make rpm    build the RPM package, into target/packages
@@ -18,7 +19,7 @@ PROFILE := --release
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help build completions man run test simulate simulate-mutants bench deb rpm lint fmt deps
+.PHONY: help build completions man run test simulate simulate-mutants bench bench-c1m deb rpm lint fmt deps
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -47,6 +48,9 @@ simulate-mutants:
 
 bench: build
 	@packaging/run-benches
+
+bench-c1m: binaries
+	$(CARGO) bench --locked --workspace --bench c1m
 
 deb rpm: binaries
 	@packaging/install-deps packages

@@ -6,7 +6,7 @@
 #![expect(clippy::expect_used, reason = "a measurement that cannot go on ends")]
 
 mod agent {
-    pub mod http;
+    pub mod cluster;
     pub mod load;
     pub mod rows;
     pub mod size;
@@ -23,7 +23,7 @@ type Measurement = (&'static str, fn() -> Measured);
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let all: [Measurement; 11] = [
+    let all: [Measurement; 14] = [
         ("start", || Box::pin(agent::start::ready())),
         ("idle", || Box::pin(agent::size::idle())),
         ("helpers", || Box::pin(agent::size::helpers())),
@@ -34,6 +34,9 @@ fn main() {
         ("register", || Box::pin(agent::load::registrations())),
         ("watch", || Box::pin(agent::watch::distinct())),
         ("list", || Box::pin(agent::watch::one_list())),
+        ("failover", || Box::pin(agent::cluster::failover())),
+        ("followed", || Box::pin(agent::cluster::followed())),
+        ("client", || Box::pin(agent::cluster::client())),
         ("status", || Box::pin(agent::start::command())),
     ];
     let reactor = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");

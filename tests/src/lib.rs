@@ -7,6 +7,8 @@ pub mod cluster;
 pub mod ctl;
 pub mod hosts;
 pub mod lab;
+pub mod load;
+pub mod nodes;
 pub mod process;
 pub mod wait;
 

@@ -13,6 +13,7 @@ mod scenario {
     pub mod first_session;
     pub mod https;
     pub mod jobs;
+    pub mod load;
     pub mod nodes;
     pub mod old_files;
     pub mod placement;

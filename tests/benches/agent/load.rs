@@ -8,8 +8,8 @@ use nomadd_tests::Agent;
 use nomadd_tests::agent::DURABLE;
 use serde_json::json;
 
-use super::http::{Connection, request};
 use super::rows::{Better, row};
+use nomadd_tests::load::http::{Connection, request};
 
 const ROUNDS: usize = 3;
 const CONNECTIONS: usize = 64;

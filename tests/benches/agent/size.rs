@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use nomadd_tests::{Agent, process, until};
 use serde_json::json;
 
-use super::http::{Connection, request};
 use super::load::register;
 use super::rows::{Better, row};
+use nomadd_tests::load::http::{Connection, request};
 
 const MANY: usize = 10_000;
 const TASKS: usize = 50;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use nomadd_tests::Agent;
 use nomadd_tests::agent::{DURABLE, binary};
 
-use super::http::Connection;
 use super::load::register;
 use super::rows::{Better, row};
+use nomadd_tests::load::http::Connection;
 
 /// How long anything may take before the measurement is given up.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -72,7 +72,7 @@ async fn serving(port: u16, path: &str, accepts: impl Fn(&serde_json::Value) -> 
     let started = Instant::now();
     while started.elapsed() < LIMIT {
         if let Ok(mut connection) = Connection::open(port).await {
-            let bytes = super::http::request("GET", path, b"");
+            let bytes = nomadd_tests::load::http::request("GET", path, b"");
             while let Ok(reply) = connection.send(&bytes).await {
                 if reply.status == 200 && accepts(&reply.json()) {
                     return;

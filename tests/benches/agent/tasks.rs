@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 
-use super::http::{Connection, request};
 use super::rows::{Better, latency as print_latency, row};
+use nomadd_tests::load::http::{Connection, request};
 
 const JOBS: usize = 120;
 /// The first jobs warm caches up and are not counted.

@@ -7,10 +7,10 @@ use nomadd_tests::agent::DURABLE;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::http::Connection;
 use super::load::register;
 use super::rows::{Better, row};
 use super::size::{cpu_nanoseconds, resident};
+use nomadd_tests::load::http::Connection;
 
 const WATCHERS: usize = 10_000;
 const WRITES: usize = 10_000;

@@ -314,6 +314,8 @@ impl Segments {
         }
         segment.file.write_at(bytes, self.end)?;
         segment.file.sync()?;
+        metrics::counter!("nomad.raft.log.sync").increment(1);
+        metrics::counter!("nomad.raft.log.write").increment(bytes.len() as u64);
         self.end = end;
         self.next_batch += 1;
         Ok(())

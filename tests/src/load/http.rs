@@ -12,8 +12,11 @@ pub struct Connection {
 
 /// An answer.
 pub struct Reply {
+    /// The status.
     pub status: u16,
+    /// The header `X-Nomad-Index`, or 0.
     pub index: u64,
+    /// The body.
     pub body: Vec<u8>,
 }
 
@@ -36,9 +39,14 @@ pub fn request(method: &str, path: &str, body: &[u8]) -> Vec<u8> {
 }
 
 impl Connection {
-    /// Opens it.
+    /// Opens it to a port of 127.0.0.1.
     pub async fn open(port: u16) -> std::io::Result<Self> {
-        let socket = TcpStream::connect(("127.0.0.1", port)).await?;
+        Self::open_at("127.0.0.1", port).await
+    }
+
+    /// Opens it.
+    pub async fn open_at(host: &str, port: u16) -> std::io::Result<Self> {
+        let socket = TcpStream::connect((host, port)).await?;
         socket.set_nodelay(true)?;
         Ok(Self { socket, bytes: Vec::with_capacity(64 << 10) })
     }
