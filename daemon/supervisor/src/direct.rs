@@ -228,8 +228,11 @@ impl Supervisor for Direct {
                         sleep(Duration::from_millis(20)).await;
                         continue;
                     }
-                    if let Ok(Found::Ended(status)) = self.look(state_directory).await {
-                        return Ok(Adopted::Exited(status));
+                    match self.look(state_directory).await {
+                        Ok(Found::Ended(status)) => return Ok(Adopted::Exited(status)),
+                        // On a busy host it answers late: a task that runs is not killed for that.
+                        Ok(Found::Here(handle)) => return Ok(Adopted::Running(handle)),
+                        _ => {}
                     }
                     let killed = self.pool.run(move || connection::kill_orphans(&started)).await;
                     killed.map_err(|_| AdoptError::ShuttingDown)?;
