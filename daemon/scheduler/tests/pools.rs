@@ -1,4 +1,5 @@
 //! Node pools: their nodes alone are used, and their scheduler settings count instead of the cluster's.
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
 use std::collections::BTreeSet;
 
