@@ -112,7 +112,8 @@ async fn an_archive_answers_the_question_of_the_night_and_holds_no_secret() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_had_is_named_and_an_interrupted_capture_is_kept() {
-    let agent = Agent::dev().await;
+    // In development enable_debug is on.
+    let agent = Agent::durable().await;
     // No archive but a folder; the host's data are not told without enable_debug.
     let words = ["operator", "debug", "-duration=1s", "-interval=1s", "-output=out", "-node-id=none"];
     let printed = agent.ctl(&words).await.ok();
