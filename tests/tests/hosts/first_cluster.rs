@@ -217,6 +217,12 @@ async fn first_cluster(lab: Lab) {
     leaves.stop("agent", "INT").await;
     leaves.start("agent", "-config=server.hcl");
     answers(leaves, &[]).await;
+    // Who has not met the others yet cannot tell them that it goes.
+    until("it has met the others again", || async {
+        let rows = leaves.ctl(&["server", "members"]).await;
+        if rows.out.matches(" alive ").count() == 3 { Ok(()) } else { Err(rows) }
+    })
+    .await;
     assert_eq!(leaves.stop("agent", "INT").await, 0);
     until("it shows as left", || async {
         let shown = leader.ctl(&["server", "members"]).await;
