@@ -18,7 +18,7 @@ pub enum Deployment {
     Fail(change::Args),
     /// Show deployments
     List(list::Args),
-    /// Stop a deployment from going on for now
+    /// Hold a deployment until it is resumed
     Pause(change::Args),
     /// Let the canaries become the new version
     Promote(promote::Args),
