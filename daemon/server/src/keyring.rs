@@ -126,9 +126,8 @@ fn generate(server: &Server) -> Answer<RootKey> {
     let pair = Ed25519KeyPair::from_pkcs8(signing.as_ref()).map_err(|_| failed("reading a signing key"))?;
     let mut encryption = vec![0; 32];
     random.fill(&mut encryption).map_err(|_| failed("making an encryption key"))?;
-    let mut id = [0; 16];
-    random.fill(&mut id).map_err(|_| failed("making the id of a key"))?;
-    let id = KeyId::from_random(id);
+    // What everyone may know comes from the runtime's seeds, as all ids do: a simulation repeats it.
+    let id = KeyId::from_random(server.runtime().seeds.id());
     let parts = PrivateParts { signing: Bytes(signing.as_ref().to_vec()), encryption: Bytes(encryption) };
     let plain = rmp_serde::to_vec_named(&parts).map_err(|error| EndpointError::refused(error.to_string()))?;
     let wrapping = server.keystore().wrap(&id, plain).ok_or_else(|| failed("encrypting a key"))?;
