@@ -4,6 +4,8 @@
 #   make test   install what the tests need, build, and run every test
 #   make simulate SEEDS=N [SEED=k] [MUTANT=name]   the cluster in virtual time, everything failing; SEED alone replays.
 #               With MUTANT a defect is planted: exits 0 when it is found, non-zero when it is not. Names: make simulate-mutants
+#   make kept   keep the bytes that this release writes for the tests of later ones; after a new command, message or field, and before
+#               each release: adds to tests/kept of the rooms, never replaces
 #   make bench  measure, print the table and write target/bench.json
 #   make bench-c1m  place 1,000 jobs of 1,000 tasks on 5,000 simulated nodes (NODES=, JOBS=, COUNT=, LIMIT= seconds)
 #   make completions man   write shell completions and manual pages (build does, too)
@@ -19,7 +21,7 @@ PROFILE := --release
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help build completions man run test simulate simulate-mutants bench bench-c1m deb rpm lint fmt deps
+.PHONY: help build completions man run test simulate simulate-mutants kept bench bench-c1m deb rpm lint fmt deps
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -45,6 +47,11 @@ simulate:
 
 simulate-mutants:
 	@$(CARGO) test $(PROFILE) --locked --quiet -p nomadd-tests --test simulate -- --mutants
+
+kept:
+	NOMADD_KEEP=1 $(CARGO) test $(PROFILE) --locked --quiet -p nomadd-state -p nomadd-raft -p nomadd-rpc -p nomadd-gossip \
+	  -p nomadd-client -p nomadd-executor every_release
+	@git status --short -- '*/tests/kept/*'
 
 bench: build
 	@packaging/run-benches

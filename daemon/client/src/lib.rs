@@ -16,6 +16,8 @@ pub mod fingerprint;
 pub mod fs;
 pub mod gc;
 pub mod identity;
+#[cfg(test)]
+mod kept;
 pub mod metadata;
 mod server;
 pub mod servers;

@@ -9,6 +9,8 @@ mod config;
 mod core;
 mod error;
 mod identity;
+#[cfg(test)]
+mod kept;
 mod key;
 mod keyring;
 mod member;

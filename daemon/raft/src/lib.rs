@@ -23,6 +23,8 @@ mod error;
 mod folder;
 mod frame;
 mod handle;
+#[cfg(test)]
+mod kept;
 mod log;
 mod machine;
 mod members;
