@@ -75,8 +75,8 @@ impl Blocked {
     /// A node of this class came, became ready or has room again, by the change at `index`.
     pub fn unblock(&mut self, node: NodeId, class: &Text, index: u64, now: Time) -> Vec<Action> {
         self.forget_old(now);
-        self.classes.insert(class.clone(), (index, now));
-        self.nodes.insert(node, (index, now));
+        remember(&mut self.classes, class.clone(), index, now);
+        remember(&mut self.nodes, node, index, now);
         if self.captured.is_empty() {
             return Vec::new();
         }
@@ -160,6 +160,12 @@ impl Blocked {
     }
 }
 
+/// The newest change counts, in whatever order they are told.
+fn remember<K: Ord>(changes: &mut BTreeMap<K, (u64, Time)>, key: K, index: u64, now: Time) {
+    let change = changes.entry(key).or_insert((index, now));
+    *change = (change.0.max(index), now);
+}
+
 /// How recent the state is that an evaluation has seen.
 fn newness(evaluation: &Evaluation) -> u64 {
     evaluation.create_index.max(evaluation.snapshot_index)
@@ -216,6 +222,10 @@ mod tests {
         assert_eq!(blocked.block(Arc::clone(&early)), [Action::Enqueue(early)]);
         assert_eq!(blocked.block(with_class(evaluation(2, "a", 10), "v1:x", true)), []);
         assert_eq!(blocked.block(with_class(evaluation(3, "b", 9), "v1:x", false)), []);
+        // An older change that is told later takes nothing back.
+        blocked.unblock(NodeId([8; 16]), &"v1:x".into(), 4, Time(2));
+        let early = with_class(evaluation(4, "c", 9), "v1:x", true);
+        assert_eq!(blocked.block(Arc::clone(&early)), [Action::Enqueue(early)]);
     }
 
     #[test]

@@ -77,14 +77,24 @@ impl Queue {
         }
     }
 
-    /// Begins anew with the open evaluations of the state (a new leader, or after a pause).
-    pub fn restore<'a>(&self, open: impl Iterator<Item = &'a Arc<Evaluation>>, paused: Paused) {
+    /// Begins anew with the open evaluations of the state (a new leader, or after a restore). Blocked ones go on at once when
+    /// one of these nodes, each with its class and the index of its change, has changed since they were worked on.
+    pub fn restore<'a>(
+        &self,
+        open: impl Iterator<Item = &'a Arc<Evaluation>>,
+        helpful: &[(NodeId, Text, u64)],
+        paused: Paused,
+    ) {
         let mut inner = self.lock();
         inner.leading = true;
         inner.paused = paused == Paused::Yes;
         inner.broker = Broker::new(self.limits);
         inner.blocked = Blocked::default();
         inner.outbox.clear();
+        for (node, class, index) in helpful {
+            // Nothing waits yet: this is remembered for those that come now.
+            inner.blocked.unblock(*node, class, *index, self.clock.now());
+        }
         // In the order in which they came, as if there had been no restart.
         let mut open: Vec<_> = open.collect();
         open.sort_unstable_by_key(|evaluation| (evaluation.create_index, evaluation.id));

@@ -2,10 +2,10 @@
 //!
 //! Follows the events of the log; when it was too slow for them it looks at everything that is open in the state.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use nomadd_model::{Eligibility, EvaluationStatus, NodeId, NodeStatus};
+use nomadd_model::{Eligibility, EvaluationStatus, Node, NodeId, NodeStatus, Text};
 use nomadd_state::{Event, EventKind, State, Subject};
 use tokio::sync::broadcast;
 
@@ -47,7 +47,32 @@ fn is_open(status: EvaluationStatus) -> bool {
 pub(super) fn restore(server: &Server) {
     let state = server.state();
     let paused = if state.scheduler_configuration().pause_eval_broker { Paused::Yes } else { Paused::No };
-    server.queue().restore(state.evaluations().filter(|found| is_open(found.status)), paused);
+    server.queue().restore(state.evaluations().filter(|found| is_open(found.status)), &helpful(&state), paused);
+}
+
+/// The nodes that can take something, with the index of the change that let them. Such a change is told only to whoever
+/// leads at that moment: the leader before may have ended between the change and what it would have helped, and nodes come
+/// while a leader begins.
+fn helpful(state: &State) -> Vec<(NodeId, Text, u64)> {
+    if !state.evaluations().any(|found| found.status == EvaluationStatus::Blocked) {
+        return Vec::new();
+    }
+    let mut freed: BTreeMap<NodeId, u64> = BTreeMap::new();
+    for allocation in state.allocations().filter(|found| found.client_status.is_terminal()) {
+        let index = freed.entry(allocation.node_id).or_default();
+        *index = allocation.modify_index.max(*index);
+    }
+    let helpful = state.nodes().filter(|node| can_take(node));
+    helpful
+        .map(|node| {
+            let freed = freed.get(&node.id).copied().unwrap_or_default();
+            (node.id, node.computed_class.clone(), node.modify_index.max(freed))
+        })
+        .collect()
+}
+
+fn can_take(node: &Node) -> bool {
+    node.status == NodeStatus::Ready && node.scheduling_eligibility == Eligibility::Eligible && !node.drain
 }
 
 fn take(server: &Server, index: u64, events: &[Event]) {
@@ -81,7 +106,7 @@ fn take(server: &Server, index: u64, events: &[Event]) {
 
 fn unblock(server: &Server, state: &State, id: NodeId, index: u64) {
     let Some(node) = state.node(id) else { return };
-    if node.status == NodeStatus::Ready && node.scheduling_eligibility == Eligibility::Eligible && !node.drain {
+    if can_take(node) {
         server.queue().unblock(id, &node.computed_class, index);
     }
 }

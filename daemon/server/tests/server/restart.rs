@@ -1,6 +1,6 @@
 //! A server that starts again knows what is open: pending, blocked and later evaluations.
 
-use nomadd_model::{Duration, EvaluationStatus};
+use nomadd_model::{Duration, EvaluationStatus, NodeStatus};
 use nomadd_server::Caller;
 
 use crate::harness::{Behaviour, FakeNode, Host, job, running};
@@ -26,6 +26,25 @@ async fn open_evaluations_are_worked_on_after_a_restart() {
         (state.evaluation(blocked)?.status == EvaluationStatus::Complete).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_could_help_is_worked_on_though_the_leader_ended_before_it_was() {
+    let host = Host::start(|_| ()).await;
+    host.register(job("waiting", |_| ())).await;
+    host.until("it waits for a node", |state| {
+        state.evaluations().find(|found| found.status == EvaluationStatus::Blocked).map(|_| ())
+    })
+    .await;
+    let folder = host.stop().await;
+    // The node comes while nobody works on evaluations.
+    let host = Host::open(folder, |config| config.schedulers = 0).await;
+    let node = FakeNode::start(&host, 1, Behaviour::Run).await;
+    let id = node.id;
+    host.until("the node is ready", |state| (state.node(id)?.status == NodeStatus::Ready).then_some(())).await;
+    let folder = host.stop().await;
+    let host = Host::open(folder, |_| ()).await;
+    host.until("the job is placed", |state| state.allocations_by_job("default", "waiting").next().map(|_| ())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,8 +78,7 @@ async fn a_node_is_waited_for_after_a_restart() {
     let id = node.id;
     let folder = host.stop().await;
     let host = Host::open(folder, quick).await;
-    host.until("the node is down", |state| (state.node(id)?.status == nomadd_model::NodeStatus::Down).then_some(()))
-        .await;
+    host.until("the node is down", |state| (state.node(id)?.status == NodeStatus::Down).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
