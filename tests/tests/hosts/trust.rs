@@ -8,13 +8,15 @@ fn strangers_are_refused_with_the_setting_that_they_have_wrong() {
     on_hosts(strangers);
 }
 
-/// A certificate of the cluster's CA that ends as it begins: nomadctl makes no such thing.
+/// A certificate of the cluster's CA that ends in the second in which it begins, and that second is over: nomadctl makes no
+/// such thing.
 const EXPIRED: &str = "mkdir -p /tmp/shared/expired && (cd /tmp/shared/expired && \
     printf 'subjectAltName=DNS:client.global.nomad\\nextendedKeyUsage=clientAuth,serverAuth\\n' >names && \
     openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=client.global.nomad \
       -keyout global-client-nomad-key.pem -out request && \
     openssl x509 -req -in request -CA ../ca/nomad-agent-ca.pem -CAkey ../ca/nomad-agent-ca-key.pem -set_serial 7 -days 0 \
-      -extfile names -out global-client-nomad.pem) >/dev/null 2>&1";
+      -extfile names -out global-client-nomad.pem && \
+    while openssl x509 -checkend -1 -noout -in global-client-nomad.pem; do sleep 0.1; done) >/dev/null 2>&1";
 
 /// The `tls` block with files of a folder that all hosts see.
 fn tls(ca: &str, folder: &str, role: &str) -> String {
