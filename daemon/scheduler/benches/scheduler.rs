@@ -13,6 +13,7 @@ use nomadd_scheduler::feasible;
 use nomadd_scheduler::rank::binpack::{self, Algorithm, Amount};
 
 #[path = "../fixture/world.rs"]
+#[expect(dead_code, reason = "the tests use the rest of it")]
 mod world;
 use world::{World, job};
 

@@ -336,7 +336,7 @@ impl Files for OneFile {
         Some("/home/me".to_owned())
     }
     fn current(&self) -> String {
-        "/work/here".to_owned()
+        "/srv/here".to_owned()
     }
 }
 
@@ -353,7 +353,7 @@ fn functions_on_files_use_what_the_caller_lends() {
         ("fileset(\"a\", \"*.{txt,md}\")", "[\"b.txt\",\"c.md\"]"),
         ("pathexpand(\"~/x\")", "\"/home/me/x\""),
         ("pathexpand(\"/x\")", "\"/x\""),
-        ("abspath(\"../there/./x\")", "\"/work/there/x\""),
+        ("abspath(\"../there/./x\")", "\"/srv/there/x\""),
         ("basename(\"/a/b.c\")", "\"b.c\""),
         ("dirname(\"/a/b.c\")", "\"/a\""),
         ("dirname(\"b.c\")", "\".\""),

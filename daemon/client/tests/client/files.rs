@@ -1,14 +1,12 @@
 //! Files, logs, usage, exec and garbage of allocations, and what tries to get out of them.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use crate::support::{Agent, Server, TempDir, allocation, script, until};
 use nomadd_client::fs::{Follow, FsError, Origin};
 use nomadd_model::{AllocationId, ClientStatus, JobType};
 use nomadd_supervisor::logs::Stream;
-use support::{Agent, Server, TempDir, allocation, script, until};
 use tokio::io::AsyncReadExt as _;
 
 async fn sleeping(name: &str, before: &str) -> (std::sync::Arc<Server>, TempDir, Agent, AllocationId) {

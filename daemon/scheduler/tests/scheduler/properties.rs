@@ -1,7 +1,5 @@
 //! What holds whatever jobs and nodes there are: no overcommit, no forbidden node, a second look changes nothing,
 //! unchanged allocations stay, and the same seed gives the same plan.
-#![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
-
 use std::collections::BTreeSet;
 
 use nomadd_model::spec::Constraint;
@@ -15,9 +13,7 @@ use nomadd_scheduler::fleet::{capacity, is_ready};
 use nomadd_scheduler::{Context, Outcome, Scheduler, process};
 use proptest::prelude::*;
 
-#[path = "../fixture/world.rs"]
-mod world;
-use world::{World, job};
+use crate::world::{World, job};
 
 #[derive(Debug, Clone)]
 struct NodeSpec {

@@ -1,5 +1,4 @@
 //! Stories of jobs: what the scheduler does as jobs, allocations and nodes change.
-#![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
 use nomadd_model::spec::Constraint;
 use nomadd_model::{
@@ -7,9 +6,7 @@ use nomadd_model::{
     Job, JobType, NodeStatus, Trigger, UpdateStrategy,
 };
 
-#[path = "../fixture/world.rs"]
-mod world;
-use world::{World, job};
+use crate::world::{World, job};
 
 fn with(mut job: Job, change: impl FnOnce(&mut Job)) -> Job {
     change(&mut job);

@@ -1,12 +1,10 @@
 //! Allocations on real processes: they run, fail, restart, end in order, and are found again by the next agent.
 
-mod support;
-
 use std::fs;
 
+use crate::support::{Agent, Server, TempDir, allocation, assigned, messages, script, until};
 use nomadd_model::spec::TaskLifecycle;
 use nomadd_model::{ClientStatus, Duration, JobType, RestartPolicy, TaskStatus};
-use support::{Agent, Server, TempDir, allocation, assigned, messages, script, until};
 
 fn log(dir: &TempDir, id: nomadd_model::AllocationId, name: &str) -> String {
     let path = dir.path().join(format!("alloc/{id}/alloc/logs/{name}"));

@@ -1,12 +1,10 @@
-//! How long things take, printed for people: `cargo test -p nomadd-client --test measure -- --ignored --nocapture`.
+//! How long things take, printed for people: `cargo test -p nomadd-client --test client -- --ignored measure --nocapture`.
 //! Nothing is asserted; the figures depend on the machine.
-
-mod support;
 
 use std::time::{Duration, Instant};
 
+use crate::support::{Agent, Server, TempDir, allocation, script};
 use nomadd_model::{ClientStatus, JobType};
-use support::{Agent, Server, TempDir, allocation, script};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "prints figures"]

@@ -1,5 +1,4 @@
 //! Stories of system and sysbatch jobs, of preemption, ports, cores and the other things that one node gives out.
-#![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
 use nomadd_model::spec::Constraint;
 use nomadd_model::{
@@ -8,9 +7,7 @@ use nomadd_model::{
 };
 use nomadd_state::{Command, SchedulerConfigurationSet};
 
-#[path = "../fixture/world.rs"]
-mod world;
-use world::{World, job};
+use crate::world::{World, job};
 
 fn system(id: &str) -> Job {
     let mut system = job(id, 1);

@@ -1,13 +1,10 @@
 //! What `job why` says.
-#![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
 use nomadd_model::spec::Constraint;
 use nomadd_model::{ClientStatus, DriverInfo, NodeStatus};
 use nomadd_scheduler::why;
 
-#[path = "../fixture/world.rs"]
-mod world;
-use world::{World, job};
+use crate::world::{World, job};
 
 fn explain(world: &World, id: &str) -> String {
     let job = world.state.job("default", id).unwrap();

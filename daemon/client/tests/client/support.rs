@@ -1,9 +1,6 @@
 //! A server that the tests hold in their hand, and what they need around a client: folders, jobs, waiting for conditions.
 //!
-//! Shared by the test files of this crate (`mod support;`); not a test itself.
-#![allow(dead_code, reason = "each test file uses a part")]
-#![expect(clippy::unwrap_used, reason = "tests fail where something is missing")]
-
+//! Shared by the test files of this crate; not a test itself.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -63,7 +60,6 @@ pub struct Server {
 #[derive(Default)]
 struct State {
     unreachable: bool,
-    nodes: Vec<NodeRegisterRequest>,
     allocations: BTreeMap<AllocationId, AssignedAllocation>,
     updates: Vec<AllocationUpdate>,
     subscribers: Vec<mpsc::Sender<Vec<u8>>>,
@@ -122,10 +118,6 @@ impl Server {
             state.subscribers.clear();
         }
     }
-    /// The node as it registered last.
-    pub fn node(&self) -> NodeRegisterRequest {
-        self.state.lock().unwrap().nodes.last().unwrap().clone()
-    }
     /// Everything that was told of an allocation.
     pub fn told(&self, id: AllocationId) -> Vec<AllocationUpdate> {
         self.state.lock().unwrap().updates.iter().filter(|update| update.id == id).cloned().collect()
@@ -178,7 +170,7 @@ impl Service for Server {
         let heartbeat_ttl = nomadd_model::Duration::from_secs(1);
         let answer = match method {
             Method::NodeRegister => {
-                state.nodes.push(decode(request)?);
+                decode::<NodeRegisterRequest>(request)?;
                 encode(&NodeRegisterResponse { index: 1, heartbeat_ttl })?
             }
             Method::NodeHeartbeat => encode(&NodeHeartbeatResponse { index: 1, heartbeat_ttl, unknown: false })?,

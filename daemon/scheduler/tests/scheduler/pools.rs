@@ -1,14 +1,11 @@
 //! Node pools: their nodes alone are used, and their scheduler settings count instead of the cluster's.
-#![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
 use std::collections::BTreeSet;
 
 use nomadd_model::{Job, NodePool, NodePoolSchedulerConfiguration, SchedulerConfiguration};
 use nomadd_state::{Command, NodePoolUpsert, SchedulerConfigurationSet};
 
-#[path = "../fixture/world.rs"]
-mod world;
-use world::{World, job};
+use crate::world::{World, job};
 
 fn in_pool(mut job: Job, pool: &str) -> Job {
     job.node_pool = pool.into();
