@@ -21,7 +21,7 @@ use crate::measure::Measures;
 use crate::network::Security;
 use crate::signals::{Signals, Wish};
 use crate::ways::{ClientWays, ServerWays};
-use crate::{interfaces, sd_notify};
+use crate::{farewell, interfaces, sd_notify};
 
 /// How long an ordered stop may take before the agent goes all the same.
 const STOP_TIME: Duration = Duration::from_secs(5);
@@ -142,6 +142,13 @@ async fn live(config: Config, warnings: Vec<String>, threads: usize) -> anyhow::
 
     let (code, gracefully) = wait(&config, &mut signals, &runtime, &log, &security).await;
     sd_notify::tell("STOPPING=1");
+    if let (true, Some(half), Some(drain)) = (gracefully, &client, config.client.drain_on_shutdown) {
+        // Whoever signals again does not want to wait; servers go on with the drain.
+        tokio::select! {
+            () = farewell::drain(&app, half.client.node_id(), drain) => {}
+            _ = signals.next() => return Ok(ExitCode::FAILURE),
+        }
+    }
     // Tasks go on by themselves, except in development, where nothing may be left behind.
     let stop = async {
         if let (Some(half), true) = (&client, folders.is_temporary()) {

@@ -5,6 +5,7 @@ mod cli;
 mod control;
 mod describe;
 mod effective;
+mod farewell;
 mod folders;
 mod halves;
 mod interfaces;

@@ -19,6 +19,7 @@ mod scenario {
     pub mod placement;
     pub mod readoption;
     pub mod refused;
+    pub mod regions;
     pub mod secrets;
     pub mod snapshot;
     pub mod spaces;

@@ -300,6 +300,8 @@ pub struct Client {
     pub reserved: Reserved,
     /// When allocations are removed.
     pub gc: ClientGc,
+    /// How the node is drained when the agent leaves in order; `None`: it is not.
+    pub drain_on_shutdown: Option<Drain>,
     /// Host folders by name.
     pub host_volumes: BTreeMap<String, HostVolume>,
     /// Host networks by name.
@@ -327,6 +329,17 @@ pub struct Reserved {
     pub disk_mb: u64,
     /// Ports, such as `22,80,8000-8100`.
     pub ports: String,
+}
+
+/// How a node is drained when its agent leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long allocations may take to move.
+    pub deadline: Duration,
+    /// Whether system jobs stay.
+    pub ignore_system_jobs: bool,
+    /// Whether everything is stopped at once, without waiting for `migrate` blocks.
+    pub force: bool,
 }
 
 /// When the client removes allocations that are over.

@@ -464,6 +464,14 @@ impl Decoder {
                 inode_usage_threshold: block.number("gc_inode_usage_threshold").unwrap_or(f64::max(full, 70.0)),
                 max_allocs: self.whole(block, "gc_max_allocs", 50, 0..=10_000_000) as usize,
             },
+            drain_on_shutdown: block.entry("drain_on_shutdown").is_some().then(|| {
+                let drain = block.block("drain_on_shutdown");
+                Drain {
+                    deadline: drain.span("deadline", seconds(3600)),
+                    ignore_system_jobs: drain.flag("ignore_system_jobs", false),
+                    force: drain.flag("force", false),
+                }
+            }),
             host_volumes,
             host_networks,
             cgroup_parent: block.text_or("cgroup_parent", ""),

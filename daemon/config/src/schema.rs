@@ -188,8 +188,7 @@ const RESERVED: &[Key] = &[
 ];
 const HOST_VOLUME: &[Key] = &[Key("path", Text, In), Key("read_only", Bool, In)];
 const HOST_NETWORK: &[Key] = &[Key("cidr", Text, In), Key("interface", Text, In), Key("reserved_ports", Text, In)];
-const DRAIN: &[Key] =
-    &[Key("deadline", Span, Later), Key("ignore_system_jobs", Bool, Later), Key("force", Bool, Later)];
+const DRAIN: &[Key] = &[Key("deadline", Span, In), Key("ignore_system_jobs", Bool, In), Key("force", Bool, In)];
 const USERS: &[Key] = &[Key("dynamic_user_min", Number, Later), Key("dynamic_user_max", Number, Later)];
 
 const CLIENT: &[Key] = &[
@@ -243,7 +242,7 @@ const CLIENT: &[Key] = &[
     Key("cgroup_parent", Text, In),
     Key("nomad_service_discovery", Bool, Later),
     Key("artifact", Free, Later),
-    Key("drain_on_shutdown", Block(DRAIN), Later),
+    Key("drain_on_shutdown", Block(DRAIN), In),
     Key("users", Block(USERS), Later),
     Key("node_max_allocs", Number, In),
     Key("log_file", Text, Later),

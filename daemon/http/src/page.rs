@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::filter::Filter;
 
 /// How a list is cut.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Paging {
     filter: Option<Filter>,
     per_page: usize,

@@ -192,6 +192,36 @@ async fn servers_join_by_command_and_one_that_leaves_is_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_stopped_in_order_moves_its_work_away_first() {
+    let mut cluster = Cluster::form(1, 2).await;
+    let server = cluster.servers[0].address();
+    for client in &mut cluster.clients {
+        let file = client.path().join("agent.hcl");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let drains = "client {\n  drain_on_shutdown {\n    deadline = \"1m\"\n  }\n";
+        let text = format!("leave_on_interrupt = true\n{}", text.replace("client {\n", drains));
+        std::fs::write(&file, text).unwrap();
+        client.kill();
+        client.restart().await;
+    }
+    cluster.ready(&cluster.servers[0], 2).await;
+    let migrate = "    migrate {\n      max_parallel     = 4\n      min_healthy_time = \"0s\"\n    }\n    task";
+    let file = cluster.servers[0].file("spread.nomad.hcl", &SPREAD.replace("    task", migrate));
+    cluster.servers[0].ctl(&["job", "run", "-detach", file.to_str().unwrap()]).await.ok();
+    until_running(&cluster.servers[0], "spread", 4).await;
+
+    let code = tokio::task::block_in_place(|| cluster.clients[0].interrupt());
+    assert_eq!(code, Some(0), "{}", cluster.clients[0].log());
+    let running = until_running(&cluster.servers[0], "spread", 4).await;
+    assert!(running.iter().all(|(_, node)| node == "c2"), "{running:?}");
+    let nodes = ctl(&server, &["node", "status", "-json"], cluster.servers[0].path()).await.ok();
+    let nodes: Value = serde_json::from_str(&nodes).unwrap();
+    let left = nodes.as_array().unwrap().iter().find(|node| node["Name"] == "c1").unwrap();
+    assert_eq!((&left["LastDrain"]["Status"], &left["Drain"]), (&"complete".into(), &false.into()), "{left}");
+    assert_eq!(left["SchedulingEligibility"], "ineligible");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn certificates_and_a_gossip_key_keep_strangers_out() {
     let folder = tempfile::tempdir().unwrap();
     let made = |arguments: &'static [&'static str]| ctl("http://127.0.0.1:1", arguments, folder.path());

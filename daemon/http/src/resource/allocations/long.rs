@@ -95,24 +95,29 @@ mod tests {
         let group = TaskGroup { name: "g".into(), count: i64::from(count), tasks, ..TaskGroup::default() };
         let job = Job { id: "j".into(), namespace: "default".into(), task_groups: vec![group], ..Job::default() };
         apply(Command::JobRegister(JobRegister { job: Arc::new(job), ..JobRegister::default() }));
-        let placements = (0..count).map(|number| {
+        let placement = |number: u32| {
             let mut id = [0; 16];
             id[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b9).to_be_bytes());
             id[15] = 1;
             let resources = Some(Arc::default());
             Placement { id: AllocationId(id), node_id, index: number.into(), resources, ..Placement::default() }
-        });
-        let batch =
-            PlacementBatch { task_group: "g".into(), placements: placements.collect(), ..PlacementBatch::default() };
-        let plan = Plan {
-            namespace: "default".into(),
-            job_id: "j".into(),
-            job_create_index: 3,
-            snapshot_index: 3,
-            placements: vec![batch],
-            ..Plan::default()
         };
-        apply(Command::PlanResults(PlanResults { plans: vec![plan], evaluations: vec![] }));
+        let mut placed = 0;
+        while placed < count {
+            let more = (count - placed).min(3_000);
+            let placements = (placed..placed + more).map(placement).collect();
+            let batch = PlacementBatch { task_group: "g".into(), placements, ..PlacementBatch::default() };
+            let plan = Plan {
+                namespace: "default".into(),
+                job_id: "j".into(),
+                job_create_index: 3,
+                snapshot_index: 3 + u64::from(placed / 3_000),
+                placements: vec![batch],
+                ..Plan::default()
+            };
+            apply(Command::PlanResults(PlanResults { plans: vec![plan], evaluations: vec![] }));
+            placed += more;
+        }
         assert_eq!(state.allocation_count(), count as usize);
         state
     }
@@ -133,6 +138,29 @@ mod tests {
         let list: Vec<serde_json::Value> = serde_json::from_slice(&pieces.concat()).unwrap();
         let ids: Vec<&str> = list.iter().map(|stub| stub["ID"].as_str().unwrap()).collect();
         assert!(ids.len() == 3_000 && ids.is_sorted());
+    }
+
+    /// `cargo test --release -p nomadd-http --lib -- --ignored --nocapture a_million`
+    #[test]
+    #[ignore = "a measurement of a minute"]
+    fn a_million_allocations_are_listed_in_less_than_50_mb_beside_the_state() {
+        let memory = |key: &str| {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+            line.split_whitespace().next().unwrap().parse::<f64>().unwrap() * 1024.0 / 1e6
+        };
+        let state = Arc::new(state(1_000_000));
+        std::fs::write("/proc/self/clear_refs", "5").unwrap();
+        let (before, started) = (memory("VmRSS:"), std::time::Instant::now());
+        let asked = super::super::Asked { paging: Default::default(), prefix: String::new(), namespace: "*".into() };
+        let (keys, _) = asked.choose(&state).unwrap();
+        let parts = AllocationParts { resources: false, task_states: true };
+        let keys = keys.into_iter();
+        let mut rest = Rest { state, keys, parts, until: Instant::now() + PATIENCE, before: b"[" };
+        let bytes: usize = std::iter::from_fn(|| rest.piece()).map(|piece| piece.unwrap().len()).sum();
+        let more = memory("VmHWM:") - before;
+        eprintln!("{bytes} bytes in {:?}; {more:.1} MB more than the {before:.0} MB with the state", started.elapsed());
+        assert!(bytes > 300_000_000 && more < 50.0);
     }
 
     #[test]
