@@ -4,6 +4,7 @@
 #   make test   install what the tests need, build, and run every test
 #   make simulate SEEDS=N [SEED=k] [MUTANT=name]   the cluster in virtual time, everything failing; SEED alone replays.
 #               With MUTANT a defect is planted: exits 0 when it is found, non-zero when it is not. Names: make simulate-mutants
+#   make power-cut [CUTS=20] [SEED=k]  a server in a virtual machine loses its power while it is written to; nothing acknowledged is lost
 #   make kept   keep the bytes that this release writes for the tests of later ones; after a new command, message or field, and before
 #               each release: adds to tests/kept of the rooms, never replaces
 #   make bench  measure, print the table and write target/bench.json
@@ -21,7 +22,7 @@ PROFILE := --release
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help build completions man run test simulate simulate-mutants kept bench bench-c1m deb rpm lint fmt deps
+.PHONY: help build completions man run test simulate simulate-mutants power-cut kept bench bench-c1m deb rpm lint fmt deps
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -47,6 +48,9 @@ simulate:
 
 simulate-mutants:
 	@$(CARGO) test $(PROFILE) --locked --quiet -p nomadd-tests --test simulate -- --mutants
+
+power-cut: deps binaries
+	@POWER_CUTS=$(or $(CUTS),20) $(if $(SEED),SEED=$(SEED)) $(CARGO) test $(PROFILE) --locked --quiet -p nomadd-tests --test power -- --nocapture
 
 kept:
 	NOMADD_KEEP=1 $(CARGO) test $(PROFILE) --locked --quiet -p nomadd-state -p nomadd-raft -p nomadd-rpc -p nomadd-gossip \

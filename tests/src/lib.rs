@@ -8,6 +8,7 @@ pub mod ctl;
 pub mod hosts;
 pub mod lab;
 pub mod load;
+pub mod machine;
 pub mod nodes;
 pub mod process;
 pub mod wait;

@@ -12,12 +12,21 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Looks until `look` finds something; panics with the last thing seen when the time is over.
-pub async fn until<T, E: Debug, F: Future<Output = Result<T, E>>>(what: &str, mut look: impl FnMut() -> F) -> T {
-    let deadline = Instant::now() + DEADLINE;
+pub async fn until<T, E: Debug, F: Future<Output = Result<T, E>>>(what: &str, look: impl FnMut() -> F) -> T {
+    until_within(DEADLINE, what, look).await
+}
+
+/// The same for what takes long by itself.
+pub async fn until_within<T, E: Debug, F: Future<Output = Result<T, E>>>(
+    limit: Duration,
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
+    let deadline = Instant::now() + limit;
     loop {
         match look().await {
             Ok(found) => return found,
-            Err(seen) if Instant::now() > deadline => panic!("{what}: not within {DEADLINE:?}; last seen: {seen:?}"),
+            Err(seen) if Instant::now() > deadline => panic!("{what}: not within {limit:?}; last seen: {seen:?}"),
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }

@@ -12,7 +12,8 @@ fn the_scripts_of_the_packages_are_sound() {
     for script in &scripts {
         said(Command::new("sh").arg("-n").arg(script));
     }
-    let helpers = ["make-packages", "install-tree", "install-deps"].map(|name| tree().join("packaging").join(name));
+    let helpers = ["make-packages", "install-tree", "install-deps", "fetch-kernel"]
+        .map(|name| tree().join("packaging").join(name));
     for helper in &helpers {
         said(Command::new("bash").arg("-n").arg(helper));
     }
