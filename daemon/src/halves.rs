@@ -15,10 +15,15 @@ use nomadd_rpc::{Connection, InProcess, Network, RpcListener};
 use nomadd_runtime::Runtime;
 use nomadd_server::cluster::Cluster;
 use nomadd_server::{Server, Surface};
+use nomadd_state::CommandSet;
 
 use crate::folders::Folders;
 use crate::network::Dialer;
 use crate::{describe, join};
+
+/// With this in its environment an agent acts as the next release: it can apply one more set of commands. For tests of rolling
+/// upgrades only; a data folder that was used so is refused without it.
+const REHEARSE: &str = "NOMADD_REHEARSE_NEXT_RELEASE";
 
 /// How long a leader may take to hand over before it goes.
 const HAND_OVER: Duration = Duration::from_secs(2);
@@ -51,6 +56,7 @@ impl ServerHalf {
             nomadd_raft::Config::new(folders.server.join("raft"), member, durability, runtime.clone());
         raft_config.peers = Some(Arc::clone(&dialer) as _);
         raft_config.bootstrap = if config.server.bootstrap_expect == 1 { Bootstrap::Alone } else { Bootstrap::Wait };
+        raft_config.commands = commands();
         describe::raft_limits(config, &mut raft_config.limits);
         let (raft, recovered) = Raft::open(raft_config).await.context("cannot open the server's log")?;
         // After the log: a second agent over the same folder is told about the folder.
@@ -102,6 +108,17 @@ impl ServerHalf {
             gossip.stop().await;
         }
         self.raft.shutdown().await;
+    }
+}
+
+/// The commands that this agent's server can apply.
+fn commands() -> CommandSet {
+    match std::env::var_os(REHEARSE) {
+        None => CommandSet::CURRENT,
+        Some(_) => {
+            tracing::warn!("{REHEARSE} is set: this agent acts as a release that does not exist yet, for tests only");
+            CommandSet::NEXT
+        }
     }
 }
 

@@ -8,4 +8,5 @@ mod hosts {
     pub mod hello;
     pub mod network;
     pub mod trust;
+    pub mod upgrade;
 }

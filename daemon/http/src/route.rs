@@ -133,6 +133,7 @@ pub fn answer<'a>(app: &'a App, path: &'a str, call: Call) -> Pending<'a> {
         ["operator", "keyring", "keys"] => later(move || operator::keyring(app, call)),
         ["operator", "autopilot", "configuration"] => later(move || operator::autopilot_configuration(app, call)),
         ["operator", "autopilot", "health"] => later(move || operator::autopilot_health(app, call)),
+        ["operator", "rehearsal"] if operator::rehearses(app) => later(move || operator::rehearsal(app, call)),
         ["operator", "license"] => ready(Ok(answer::status(StatusCode::NO_CONTENT))),
         ["why", "job", _, ..] => later(move || jobs::why(app, call, &path["why/job/".len()..])),
 

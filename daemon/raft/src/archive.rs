@@ -6,7 +6,7 @@
 use std::io::{self, Read, Write};
 
 use nomadd_model::Time;
-use nomadd_state::{State, snapshot};
+use nomadd_state::{CommandSet, State, snapshot};
 use serde::{Deserialize, Serialize};
 
 use crate::error::SnapshotError;
@@ -239,8 +239,9 @@ impl<R: Read> Read for Body<'_, R> {
     }
 }
 
-/// Reads a snapshot whole: the state counts only when everything agreed.
-pub(crate) fn read(from: impl Read, most: u64) -> Result<(SnapshotHeader, State), SnapshotError> {
+/// Reads a snapshot whole: the state counts only when everything agreed, and when this server knows all commands that its
+/// cluster uses.
+pub(crate) fn read(from: impl Read, most: u64, known: CommandSet) -> Result<(SnapshotHeader, State), SnapshotError> {
     let mut source = Source { inner: from, length: 0, checksum: 0, most };
     let header = source.header()?;
     let mut failed = None;
@@ -255,7 +256,10 @@ pub(crate) fn read(from: impl Read, most: u64) -> Result<(SnapshotHeader, State)
         (None, Ok(_), Ok(more)) if more > 0 => Err(SnapshotError::Damaged(format!("{more} bytes follow its tables"))),
         (None, Ok(state), Ok(_)) => {
             source.trailer()?;
-            Ok((header, state))
+            match state.command_set() {
+                found if found > known => Err(SnapshotError::Newer { found, known }),
+                _ => Ok((header, state)),
+            }
         }
     }
 }

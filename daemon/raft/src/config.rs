@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nomadd_runtime::Runtime;
+use nomadd_state::CommandSet;
 
 use crate::disk::{Disk, Durability, RealDisk};
 use crate::membership::{Server, ServerId};
@@ -96,6 +97,9 @@ pub struct Config {
     pub pace: Pace,
     /// Bounds and policies.
     pub limits: Limits,
+    /// The commands that this server can apply; less than `CommandSet::CURRENT` makes it an earlier release, more the next one
+    /// (tests of upgrades).
+    pub commands: CommandSet,
     /// The disk.
     pub disk: Arc<dyn Disk>,
     /// Clock, tasks, pool.
@@ -115,6 +119,7 @@ impl Config {
             bootstrap: Bootstrap::default(),
             pace: Pace::default(),
             limits: Limits::default(),
+            commands: CommandSet::CURRENT,
             disk,
             runtime,
         }

@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use nomadd_state::CommandSet;
+
 use crate::log::LogError;
 use crate::membership::{Server, ServerId};
 use crate::space::Size;
@@ -273,6 +275,16 @@ pub enum ProposeError {
         /// The limit.
         most: Size,
     },
+    /// Not all servers can apply the command yet.
+    #[error(
+        "this needs command set {needed}, and the cluster uses set {used} until every server runs a release that knows set {needed}"
+    )]
+    NotYet {
+        /// The set that the command is of.
+        needed: CommandSet,
+        /// The set that the cluster may use.
+        used: CommandSet,
+    },
     /// Too many writes are under way.
     #[error("too many writes are waiting for the disk: try again in a moment")]
     Busy,
@@ -308,6 +320,16 @@ pub enum SnapshotError {
         found: u8,
         /// What this release reads.
         known: u8,
+    },
+    /// A newer release made it.
+    #[error(
+        "the snapshot is of a cluster that uses command set {found}, and only sets up to {known} can be used here: run the release that wrote it on every server"
+    )]
+    Newer {
+        /// The set that the cluster of the snapshot uses.
+        found: CommandSet,
+        /// The newest set that can be used.
+        known: CommandSet,
     },
     /// It is damaged or cut.
     #[error("the snapshot is damaged: {0}")]

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use nomadd_model::words;
 use nomadd_runtime::{Runtime, TaskKind};
-use nomadd_state::{Command, Response, State, WatchKey};
+use nomadd_state::{Command, CommandSet, Response, State, WatchKey};
 use openraft::ReadPolicy;
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver as _;
@@ -44,6 +44,7 @@ struct Inner {
     space: Space,
     under_way: Arc<Semaphore>,
     limits: Limits,
+    commands: CommandSet,
     runtime: Runtime,
     orders: mpsc::Sender<Order>,
     /// One restore at a time.
@@ -120,6 +121,7 @@ impl Raft {
     /// has applied what it knew to be committed and does not wait for a leader.
     pub async fn open(config: Config) -> Result<(Self, Recovered), OpenError> {
         let (limits, runtime) = (config.limits.clone(), config.runtime.clone());
+        let commands = config.commands;
         let space = Space::new(Arc::clone(&config.disk), config.folder.clone(), limits.free);
         let (orders, taken) = mpsc::channel(8);
         let (ready, started) = oneshot::channel();
@@ -136,7 +138,7 @@ impl Raft {
             runtime.tasks.spawn(TaskKind::Background, room);
             let ended = |_| OpenError::Start("the room was cancelled".to_owned());
             let recovered = started.await.map_err(ended)??;
-            let inner = Inner { shared, space, under_way, limits, runtime, orders, restoring };
+            let inner = Inner { shared, space, under_way, limits, commands, runtime, orders, restoring };
             return Ok((Self(Arc::new(inner)), recovered));
         }
         let folder = config.folder.clone();
@@ -155,7 +157,7 @@ impl Raft {
                 std::future::pending::<()>().await;
             }
         });
-        let inner = Inner { shared, space, under_way, limits, runtime, orders, restoring };
+        let inner = Inner { shared, space, under_way, limits, commands, runtime, orders, restoring };
         Ok((Self(Arc::new(inner)), recovered))
     }
 
@@ -165,6 +167,11 @@ impl Raft {
     /// This server's id, as its data folder keeps it.
     pub fn id(&self) -> ServerId {
         self.0.shared.id
+    }
+
+    /// The commands that this server can apply.
+    pub fn commands(&self) -> CommandSet {
+        self.0.commands
     }
 
     /// Writes a command to the log. When this returns it is durable, applied, and its change published.
@@ -195,6 +202,13 @@ impl Raft {
     ) -> Result<impl Future<Output = Result<Committed, ProposeError>> + use<>, ProposeError> {
         let inner = &self.0;
         let now = inner.runtime.clock.now();
+        let used = inner.shared.published.applied.load().state.command_set();
+        // The wish to use a set is written before the set is used; whoever cannot apply it stops there.
+        let raises = matches!(command, Command::CommandSetRaise(_));
+        let needed = command.since();
+        if needed > used && !raises || needed > inner.commands {
+            return Err(ProposeError::NotYet { needed, used });
+        }
         if let Err(short) = inner.space.check(now) {
             return Err(ProposeError::DiskFull {
                 path: inner.space.path.clone(),
@@ -362,8 +376,9 @@ impl Raft {
             self.core()?;
             return Err(ProposeError::NotLeader { leader: None }.into());
         }
-        let most = self.0.limits.restore;
-        let read = self.0.runtime.pool.run(move || archive::read(std::io::BufReader::new(from), most)).await;
+        // What not every server can apply must not come in by this way either.
+        let (most, known) = (self.0.limits.restore, self.state().command_set());
+        let read = self.0.runtime.pool.run(move || archive::read(std::io::BufReader::new(from), most, known)).await;
         let (header, state) = read.map_err(|error| SnapshotError::Start(error.to_string()))??;
         if self.configuration().members.len() > 1 {
             return self.restore_through_log(header, state).await;
@@ -494,7 +509,7 @@ fn open(config: &Config, orders: mpsc::Receiver<Order>) -> Result<(Arc<Shared>, 
     let failed = |what| move |source| OpenError::Io { what, path: config.folder.clone(), source };
     let alone = if config.runtime.pool.is_inline() { Alone::Known } else { Alone::Lock };
     let folder = Folder::open(&*config.disk, &config.folder, config.fresh_id, alone)?;
-    let (snapshots, newest) = Snapshots::open(Arc::clone(&config.disk), &folder.snapshots)?;
+    let (snapshots, newest) = Snapshots::open(Arc::clone(&config.disk), &folder.snapshots, config.commands)?;
     let (snapshots, published) = (Arc::new(snapshots), Arc::new(Published::new(newest.unwrap_or_default())));
     let clock = config.runtime.clock.clone();
     let inline = config.runtime.pool.is_inline();

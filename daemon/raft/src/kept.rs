@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use nomadd_kept::Kept;
 use nomadd_model::{NodeId, Time};
-use nomadd_state::{ClusterIdSet, Command, State};
+use nomadd_state::{ClusterIdSet, Command, CommandSet, State};
 use openraft::EntryPayload;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -57,7 +57,7 @@ fn said(entry: &Entry) -> (LogId, Said) {
         EntryPayload::Normal(proposal) => match Piece::of(&proposal.stored).unwrap() {
             Some(piece) => Said::Piece(piece.stored(Time(11)).unwrap()),
             None => {
-                let (now, command) = machine::read(proposal).unwrap();
+                let (now, command) = machine::read(proposal, CommandSet::CURRENT).unwrap();
                 Said::Command(now, Box::new(command))
             }
         },
@@ -199,7 +199,7 @@ fn what_servers_of_every_release_wrote_and_said_is_read_as_it_was_meant() {
             archive::write(state, header, &mut bytes).unwrap();
             bytes
         },
-        |bytes| archive::read(bytes, u64::MAX).unwrap(),
+        |bytes| archive::read(bytes, u64::MAX, CommandSet::CURRENT).unwrap(),
     );
     let disk = RealDisk { durability: Durability::NoSync };
     kept.check(

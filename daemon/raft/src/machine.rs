@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use arc_swap::ArcSwap;
 use nomadd_model::Time;
 use nomadd_runtime::Clock;
-use nomadd_state::{Command, Event, Response, State, WatchKey};
+use nomadd_state::{Command, CommandSet, Event, Response, State, WatchKey};
 use openraft::EntryPayload;
 use openraft::storage::ApplyResponder;
 use tokio::sync::{broadcast, oneshot, watch};
@@ -133,6 +133,7 @@ impl Machine {
             state: State::clone(&published.applied.load().state),
             published: Arc::clone(&published),
             restore: Spool::new(&snapshots),
+            commands: snapshots.commands(),
         };
         let work = if inline {
             Worker::Here(Arc::new(Mutex::new(thread)))
@@ -186,6 +187,7 @@ struct Thread {
     published: Arc<Published>,
     /// The restore that comes in with the entries.
     restore: Spool,
+    commands: CommandSet,
 }
 
 impl Thread {
@@ -292,7 +294,7 @@ impl Thread {
     /// What an entry asks for; pieces of a restore are taken at once. None: a piece of a restore that is over.
     fn read(&mut self, index: u64, proposal: &Proposal) -> Result<Option<Done>, String> {
         let Some(piece) = Piece::of(&proposal.stored)? else {
-            return read(proposal).map(|(now, command)| Some(Done::Command(now, command)));
+            return read(proposal, self.commands).map(|(now, command)| Some(Done::Command(now, command)));
         };
         match self.restore.take(piece)? {
             Taken::Over => Ok(None),
@@ -326,8 +328,8 @@ pub(crate) fn encode(now: Time, command: &Command) -> Result<Vec<u8>, rmp_serde:
     Ok(stored)
 }
 
-/// A command from its stored form; why not, in words.
-pub(crate) fn read(proposal: &Proposal) -> Result<(Time, Command), String> {
+/// A command from its stored form, when this server can apply it; why not, in words.
+pub(crate) fn read(proposal: &Proposal, known: CommandSet) -> Result<(Time, Command), String> {
     if let Some(fresh) = proposal.take() {
         return Ok(fresh);
     }
@@ -336,5 +338,10 @@ pub(crate) fn read(proposal: &Proposal) -> Result<(Time, Command), String> {
         let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
         format!("{error}{source}")
     })?;
-    Ok((Time(i64::from_le_bytes(*now)), command))
+    match command.since() {
+        needed if needed > known => {
+            Err(format!("it needs command set {needed} of a newer release, and this one knows sets up to {known}"))
+        }
+        _ => Ok((Time(i64::from_le_bytes(*now)), command)),
+    }
 }

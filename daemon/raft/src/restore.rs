@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use nomadd_model::Time;
-use nomadd_state::State;
+use nomadd_state::{CommandSet, State};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::{self, SnapshotHeader};
@@ -69,13 +69,14 @@ pub(crate) enum Taken {
 pub(crate) struct Spool {
     disk: Arc<dyn Disk>,
     path: PathBuf,
+    commands: CommandSet,
     under_way: Option<(u64, u64, Arc<dyn DiskFile>)>,
 }
 
 impl Spool {
     pub(crate) fn new(snapshots: &Snapshots) -> Self {
         let path = snapshots.folder().join("restore.tmp");
-        Self { disk: Arc::clone(snapshots.disk()), path, under_way: None }
+        Self { disk: Arc::clone(snapshots.disk()), path, commands: snapshots.commands(), under_way: None }
     }
 
     /// Forgets what was gathered.
@@ -103,7 +104,7 @@ impl Spool {
         match piece.whole {
             None => Ok(Taken::More),
             Some(whole) if whole == *have => {
-                let read = archive::read(FileReader::new(Arc::clone(file)), u64::MAX);
+                let read = archive::read(FileReader::new(Arc::clone(file)), u64::MAX, self.commands);
                 let (_, state) = read.map_err(|error| crate::room::chain(&error))?;
                 Ok(Taken::All { restore: piece.restore, now: piece.now, state: Box::new(state) })
             }

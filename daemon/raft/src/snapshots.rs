@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nomadd_model::Time;
-use nomadd_state::State;
+use nomadd_state::{CommandSet, State};
 
 use crate::archive::{self, SnapshotHeader};
 use crate::disk::{Disk, DiskFile, Open};
@@ -35,6 +35,7 @@ impl SnapshotFile {
 pub(crate) struct Snapshots {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
+    commands: CommandSet,
     /// The kept ones, oldest first.
     kept: Mutex<Vec<SnapshotFile>>,
 }
@@ -68,7 +69,11 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenErro
 
 impl Snapshots {
     /// Opens the folder and reads the newest snapshot, if there is one.
-    pub(crate) fn open(disk: Arc<dyn Disk>, folder: &Path) -> Result<(Self, Option<Applied>), OpenError> {
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        commands: CommandSet,
+    ) -> Result<(Self, Option<Applied>), OpenError> {
         disk.create_folder(folder).map_err(failed("create", folder))?;
         let mut names = Vec::new();
         for name in disk.list(folder).map_err(failed("read", folder))? {
@@ -97,7 +102,7 @@ impl Snapshots {
             let size = file.length().map_err(failed("read", &path))?;
             let mut reader = FileReader::new(file);
             if place + 1 == count {
-                let (header, state) = archive::read(&mut reader, u64::MAX).map_err(unusable)?;
+                let (header, state) = archive::read(&mut reader, u64::MAX, commands).map_err(unusable)?;
                 let meta = meta(&header).map_err(unusable)?;
                 newest = Some(Applied {
                     state: Arc::new(state),
@@ -111,7 +116,7 @@ impl Snapshots {
                 kept.push(SnapshotFile { meta, path: path.clone(), size });
             }
         }
-        Ok((Self { disk, folder: folder.to_owned(), kept: Mutex::new(kept) }, newest))
+        Ok((Self { disk, folder: folder.to_owned(), commands, kept: Mutex::new(kept) }, newest))
     }
 
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
@@ -119,6 +124,10 @@ impl Snapshots {
     }
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+    /// The commands that this server can apply.
+    pub(crate) const fn commands(&self) -> CommandSet {
+        self.commands
     }
     fn kept(&self) -> MutexGuard<'_, Vec<SnapshotFile>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
@@ -178,7 +187,7 @@ impl Snapshots {
     pub(crate) fn read(&self, file: &SnapshotFile) -> Result<State, SnapshotError> {
         let failed = |source| SnapshotError::Io { what: "open the snapshot", source };
         let reader = FileReader::new(self.disk.open(&file.path, Open::Read).map_err(failed)?);
-        archive::read(reader, u64::MAX).map(|(_, state)| state)
+        archive::read(reader, u64::MAX, self.commands).map(|(_, state)| state)
     }
 
     /// Puts a snapshot that another server sent in its place, at once; the older ones go, since the log no longer reaches

@@ -131,6 +131,8 @@ noun! {
         pub bootstrapped: bool = "Bootstrapped",
         /// Whether it gives the promise that was asked for.
         pub promised: bool = "Promised",
+        /// The newest set of commands that it can apply; 0 of a release that does not know of sets.
+        pub commands: u32 = "Commands",
     }
 
     /// A server and where it listens for RPC and HTTP.

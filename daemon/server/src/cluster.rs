@@ -14,6 +14,7 @@ use nomadd_raft::ServerId;
 use nomadd_rpc::connection::call;
 use nomadd_rpc::{Method, RpcError, ServerHelloRequest, ServerHelloResponse};
 use nomadd_runtime::TaskKind;
+use nomadd_state::CommandSet;
 
 use crate::autopilot::{Action, Known, Memory, Presence, Seat, Settings, decide};
 use crate::peers::{Company, within};
@@ -300,6 +301,13 @@ impl Cluster {
         let name = &answer.name;
         if answer.id != id.0 {
             return Some(format!("{name} answers at the address of another server: see advertise.rpc of both"));
+        }
+        let used = server.state().command_set();
+        if CommandSet::of(answer.commands) < used {
+            return Some(format!(
+                "{name} runs an older release, which knows commands up to set {}, and this cluster uses set {used}: it is not taken in; run the release of the others on it",
+                CommandSet::of(answer.commands)
+            ));
         }
         let own: Vec<NodeId> = server.raft().configuration().members.iter().map(|member| member.id.0).collect();
         let strangers = answer.members.iter().any(|member| !own.contains(&member.id));

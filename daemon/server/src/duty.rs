@@ -3,6 +3,7 @@
 //! `lead` starts them when this server becomes the leader and stops them when it no longer is.
 
 mod collection;
+mod commands;
 mod deployments;
 mod drain;
 mod feeder;

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use nomadd_model::{AutopilotConfiguration, RaftConfiguration, RaftServer, SchedulerConfiguration};
 use nomadd_raft::{SnapshotError, SnapshotHeader};
-use nomadd_state::{AutopilotConfigurationSet, Command, Refused, SchedulerConfigurationSet};
+use nomadd_state::{AutopilotConfigurationSet, Command, Refused, Rehearsal, SchedulerConfigurationSet};
 
 use crate::autopilot::{self, Presence};
 use crate::caller::Caller;
@@ -41,6 +41,12 @@ pub async fn set_scheduler_configuration(
         Some(Refused::Changed { .. }) => Ok((committed.index, false)),
         Some(refused) => Err(refused.clone().into()),
     }
+}
+
+/// Keeps a note with the command of the next release (tests of upgrades). The index at which it counts.
+pub async fn rehearse(server: &Server, caller: &Caller, note: String) -> Answer<u64> {
+    caller.resolve()?;
+    Ok(server.commit(Command::Rehearsal(Rehearsal { note: note.into() })).await?.index)
 }
 
 /// The servers of the cluster, as raft knows them.

@@ -60,6 +60,8 @@ struct Shared {
     duties: ArcSwap<Tasks>,
     /// Held shared while a plan is made and written, alone by who had one refused.
     lane: RwLock<()>,
+    /// The servers that cannot apply all commands that this one can, as the leader last found them.
+    behind: ArcSwap<Vec<String>>,
     /// Counts how often the whole state was replaced.
     replaced: watch::Sender<u64>,
 }
@@ -85,6 +87,7 @@ impl Server {
             events: Events::default(),
             streams: Streams::default(),
             lane: RwLock::new(()),
+            behind: ArcSwap::default(),
             replaced: watch::Sender::new(0),
             duties: ArcSwap::from_pointee(runtime.tasks.child()),
             config,
@@ -161,11 +164,27 @@ impl Server {
 
     /// Writes a command; a refusal of `apply` is an error with Nomad's text.
     pub(crate) async fn commit(&self, command: Command) -> Answer<Committed> {
-        let committed = self.0.raft.propose(command).await?;
+        let committed = self.0.raft.propose(command).await.map_err(|error| self.not_yet(error))?;
         match committed.response.refused() {
             Some(refused) => Err(refused.clone().into()),
             None => Ok(committed),
         }
+    }
+
+    /// Names the servers that have to be upgraded before a command can be used.
+    fn not_yet(&self, error: ProposeError) -> EndpointError {
+        let behind = self.0.behind.load();
+        match error {
+            ProposeError::NotYet { .. } if !behind.is_empty() => EndpointError::new(
+                503,
+                format!("{error}: upgrade the servers that do not ({}), then ask again", behind.join("; ")),
+            ),
+            other => other.into(),
+        }
+    }
+    /// Notes which servers cannot apply all commands that this one can.
+    pub(crate) fn note_behind(&self, behind: Vec<String>) {
+        self.0.behind.store(Arc::new(behind));
     }
 
     /// Waits until everything that was committed before is applied here.
@@ -234,7 +253,7 @@ impl From<ProposeError> for EndpointError {
     fn from(error: ProposeError) -> Self {
         let status = match &error {
             ProposeError::NotLeader { .. } => return Self::new(500, "No cluster leader"),
-            ProposeError::DiskFull { .. } | ProposeError::Stopped => 503,
+            ProposeError::DiskFull { .. } | ProposeError::NotYet { .. } | ProposeError::Stopped => 503,
             ProposeError::TooLarge { .. } => 413,
             ProposeError::Busy => 429,
             _ => 500,

@@ -86,6 +86,7 @@ impl Surface {
             members: configuration.members.iter().map(address).collect(),
             bootstrapped: !configuration.members.is_empty(),
             promised: false,
+            commands: server.raft().commands().number(),
         }
     }
 }

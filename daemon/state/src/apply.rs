@@ -154,6 +154,8 @@ impl<'a> Applier<'a> {
             Command::RootKeyUpsert(command) => self.root_key_upsert(command),
             Command::RootKeyDelete(command) => self.root_key_delete(&command),
             Command::ClusterId(command) => self.cluster_id(command),
+            Command::CommandSetRaise(command) => self.command_set_raise(&command),
+            Command::Rehearsal(command) => self.rehearsal(command),
         }
     }
 

@@ -9,6 +9,7 @@ mod deployments;
 mod evaluations;
 mod jobs;
 mod nodes;
+mod set;
 mod settings;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ pub use deployments::*;
 pub use evaluations::*;
 pub use jobs::*;
 pub use nodes::*;
+pub use set::*;
 pub use settings::*;
 
 /// A change of the replicated state.
@@ -90,4 +92,8 @@ pub enum Command {
     AutopilotConfigurationSet(AutopilotConfigurationSet),
     /// Gives the cluster its name, once.
     ClusterId(ClusterIdSet),
+    /// Lets the cluster use a newer set of commands.
+    CommandSetRaise(CommandSetRaise),
+    /// Keeps a note (tests of upgrades).
+    Rehearsal(Rehearsal),
 }

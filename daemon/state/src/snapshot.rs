@@ -32,6 +32,9 @@ noun! {
         pub scheduler_configuration: SchedulerConfiguration = "SchedulerConfiguration",
         pub cluster: Option<ClusterIdSet> = "Cluster",
         pub autopilot: Option<AutopilotConfiguration> = "Autopilot",
+        /// The set of commands that the cluster may use; 0: the first.
+        pub command_set: u32 = "CommandSet",
+        pub rehearsal: Text = "Rehearsal",
     }
 
     /// The last frame: how many came before it.

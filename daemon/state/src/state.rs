@@ -10,7 +10,7 @@ use nomadd_model::{
     Namespace, NodeId, NodePool, SchedulerConfiguration, Text,
 };
 
-use crate::command::ClusterIdSet;
+use crate::command::{ClusterIdSet, CommandSet};
 use crate::key::JobKey;
 use crate::root_key::RootKey;
 use crate::table::jobs::JobRecord;
@@ -44,6 +44,8 @@ pub struct State {
     pub(crate) autopilot_configuration: Option<Arc<AutopilotConfiguration>>,
     pub(crate) root_keys: OrdMap<KeyId, Arc<RootKey>>,
     pub(crate) cluster: Option<Arc<ClusterIdSet>>,
+    pub(crate) command_set: CommandSet,
+    pub(crate) rehearsal: Text,
 }
 
 impl State {
@@ -72,6 +74,8 @@ impl State {
             autopilot_configuration: None,
             root_keys: OrdMap::new(),
             cluster: None,
+            command_set: CommandSet::FIRST,
+            rehearsal: Text::default(),
         };
         state.add_built_in();
         state

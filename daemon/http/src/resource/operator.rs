@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, Method};
 use nomadd_model::{AutopilotConfiguration, SchedulerConfiguration};
 use nomadd_server::operator::Named;
 use nomadd_server::{keyring, operator, status};
+use nomadd_state::CommandSet;
 use serde_json::json;
 
 use crate::answer::{self, Answered, Meta};
@@ -32,6 +33,26 @@ pub async fn scheduler_configuration(app: &App, mut call: Call) -> Answered {
         "SchedulerConfig": config, "Index": index, "KnownLeader": meta.known_leader, "LastContact": 0, "NextToken": "",
     });
     answer::read(&call, &meta, &body)
+}
+
+/// Whether this agent acts as the next release.
+pub fn rehearses(app: &App) -> bool {
+    app.server().is_ok_and(|server| server.raft().commands() >= CommandSet::NEXT)
+}
+
+/// `/v1/operator/rehearsal`: the note that the command of the next release keeps. For tests of upgrades; there is no such path
+/// in an agent that does not act as the next release.
+pub async fn rehearsal(app: &App, mut call: Call) -> Answered {
+    let caller = app.caller(&call)?;
+    let server = app.server()?;
+    if call.is_put() {
+        let note: String = call.json().await?;
+        let index = operator::rehearse(server, &caller, note).await?;
+        return answer::written(&call, index, &json!({ "Index": index }));
+    }
+    call.must_get()?;
+    let state = server.state();
+    answer::json(&call, &json!({ "Note": state.rehearsal(), "CommandSet": state.command_set().number() }))
 }
 
 /// `GET /v1/operator/raft/configuration`.

@@ -2,6 +2,7 @@
 //!
 //! Fuzz targets and tools use it; the room itself reads segments through `segments`.
 
+use nomadd_state::CommandSet;
 use openraft::EntryPayload;
 
 use super::record::{ENTRY, read_entry};
@@ -32,7 +33,7 @@ pub fn check_segment(bytes: &[u8]) -> Result<Checked, String> {
         for record in whole.records.iter().filter(|record| record.kind == ENTRY) {
             let entry = read_entry(record.body(bytes))?;
             if let EntryPayload::Normal(proposal) = entry.payload {
-                machine::read(&proposal)?;
+                machine::read(&proposal, CommandSet::CURRENT)?;
                 checked.commands += 1;
             }
         }

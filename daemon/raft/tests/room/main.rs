@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use nomadd_raft::disk::Faults;
 use nomadd_raft::{OpenError, ProposeError, Raft, Role, Size};
-use nomadd_state::{Command, Table, WatchKey};
+use nomadd_state::{Command, CommandSet, CommandSetRaise, Rehearsal, Table, WatchKey};
 use support::{Folder, config, faulty, has, upsert};
 
 #[tokio::test]
@@ -140,5 +140,43 @@ async fn more_than_may_wait_is_refused_as_busy() {
     let (answers, ()) = tokio::join!(futures_util::future::join_all(writes), refused);
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     holder.join().unwrap();
+    raft.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_only_the_next_release_can_apply_waits_for_it_and_stops_the_one_before() {
+    let folder = Folder::new();
+    let next = || nomadd_raft::Config { commands: CommandSet::NEXT, ..config(&folder) };
+    let note = || Command::Rehearsal(Rehearsal { note: "n".into() });
+    let raise = || Command::CommandSetRaise(CommandSetRaise { set: CommandSet::NEXT.number() });
+    let (raft, _) = Raft::open(config(&folder)).await.unwrap();
+    for command in [note(), raise(), Command::Batch(vec![Command::Noop, note()])] {
+        let error = raft.propose(command).await.unwrap_err();
+        assert!(matches!(error, ProposeError::NotYet { needed: CommandSet::NEXT, .. }), "{error}");
+    }
+    raft.shutdown().await;
+
+    let (raft, _) = Raft::open(next()).await.unwrap();
+    let error = raft.propose(note()).await.unwrap_err();
+    assert!(matches!(error, ProposeError::NotYet { used: CommandSet::CURRENT, .. }), "not while others could be older");
+    let mut before = Vec::new();
+    raft.propose(raise()).await.unwrap();
+    raft.propose(note()).await.unwrap();
+    assert_eq!((raft.state().rehearsal().as_str(), raft.state().command_set()), ("n", CommandSet::NEXT));
+    let file = folder.0.join("saved");
+    raft.snapshot_save(std::fs::File::create(&file).unwrap()).await.unwrap();
+    std::io::Read::read_to_end(&mut std::fs::File::open(&file).unwrap(), &mut before).unwrap();
+    raft.shutdown().await;
+
+    let text = Raft::open(config(&folder)).await.unwrap_err().to_string();
+    assert!(text.contains("needs command set 2 of a newer release, and this one knows sets up to 1"), "{text}");
+    let (raft, _) = Raft::open(next()).await.unwrap();
+    assert_eq!(raft.state().rehearsal().as_str(), "n", "nothing was skipped or lost");
+    raft.shutdown().await;
+
+    let other = Folder::new();
+    let (raft, _) = Raft::open(config(&other)).await.unwrap();
+    let error = raft.snapshot_restore(std::io::Cursor::new(before)).await.unwrap_err();
+    assert!(matches!(error, nomadd_raft::SnapshotError::Newer { .. }), "{error}");
     raft.shutdown().await;
 }

@@ -1,5 +1,5 @@
 //! What each release says to others is read by this one, field by field. `messages.json` says what the messages are: one of each
-//! kind, with every part that it can have. A message that gets a field gets a sample of its own under another name.
+//! kind, with every part that it can have. A message that gets a field gets one more sample, with it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read what is kept has failed")]
 
@@ -26,8 +26,8 @@ macro_rules! messages {
             serde_json::from_str(include_str!("messages.json")).unwrap();
         $(
             let value = samples.remove(stringify!($name)).unwrap();
-            let message: nomadd_rpc::$name = serde_json::from_value(value).unwrap();
-            sample(&mut $kept, stringify!($name), &[message]);
+            let messages: Vec<nomadd_rpc::$name> = serde_json::from_value(value).unwrap();
+            sample(&mut $kept, stringify!($name), &messages);
         )*
         assert!(samples.is_empty(), "messages without a type: {samples:?}");
     };

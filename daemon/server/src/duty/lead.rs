@@ -5,7 +5,7 @@ use std::time::Duration;
 use nomadd_runtime::{TaskKind, Tasks};
 use nomadd_state::{AutopilotConfigurationSet, ClusterIdSet, Command, SchedulerConfigurationSet};
 
-use super::{collection, deployments, drain, feeder, gauges, heartbeats, outbox};
+use super::{collection, commands, deployments, drain, feeder, gauges, heartbeats, outbox};
 use crate::error::Answer;
 use crate::keyring;
 use crate::server::Server;
@@ -55,6 +55,7 @@ async fn begin(server: &Server) -> Tasks {
     duties.spawn(TaskKind::LeaderDuty, drain::watch(of()));
     duties.spawn(TaskKind::LeaderDuty, collection::repeat(of()));
     duties.spawn(TaskKind::LeaderDuty, unblock_conflicts(of()));
+    duties.spawn(TaskKind::LeaderDuty, commands::raise(of()));
     duties.spawn(TaskKind::LeaderDuty, gauges::tell(of()));
     for _ in 0..server.config().schedulers {
         duties.spawn(TaskKind::Worker, worker::work(of()));

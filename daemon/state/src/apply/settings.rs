@@ -6,8 +6,8 @@ use nomadd_model::{JobStatus, Text};
 
 use super::{Applier, jobs};
 use crate::command::{
-    AutopilotConfigurationSet, ClusterIdSet, NamespaceDelete, NamespaceUpsert, NodePoolDelete, NodePoolUpsert,
-    RootKeyDelete, RootKeyUpsert, SchedulerConfigurationSet,
+    AutopilotConfigurationSet, ClusterIdSet, CommandSet, CommandSetRaise, NamespaceDelete, NamespaceUpsert,
+    NodePoolDelete, NodePoolUpsert, Rehearsal, RootKeyDelete, RootKeyUpsert, SchedulerConfigurationSet,
 };
 use crate::event::{EventKind, Payload, Subject};
 use crate::response::{Refused, Response};
@@ -167,6 +167,16 @@ impl Applier<'_> {
             self.state.cluster = Some(Arc::new(command));
             self.table(Table::Cluster);
         }
+        self.ok()
+    }
+
+    pub(crate) fn command_set_raise(&mut self, command: &CommandSetRaise) -> Response {
+        self.state.command_set = self.state.command_set.max(CommandSet::of(command.set));
+        self.ok()
+    }
+
+    pub(crate) fn rehearsal(&mut self, command: Rehearsal) -> Response {
+        self.state.rehearsal = command.note;
         self.ok()
     }
 }

@@ -10,6 +10,7 @@ use nomadd_model::{
 use super::frame::{Kind, Reader, SnapshotError};
 use super::{End, Header, KIND, StoredAllocation, StoredJob, StoredNode};
 use crate::apply::{is_live, pin};
+use crate::command::CommandSet;
 use crate::key::{JobKey, Pair};
 use crate::root_key::RootKey;
 use crate::state::State;
@@ -67,6 +68,8 @@ impl Builder {
         state.scheduler_configuration = Arc::new(header.scheduler_configuration);
         state.autopilot_configuration = header.autopilot.map(Arc::new);
         state.cluster = header.cluster.map(Arc::new);
+        state.command_set = CommandSet::of(header.command_set);
+        state.rehearsal = header.rehearsal;
         Ok(Self { state, job: None, resources: Vec::new(), metrics: Vec::new(), texts: Vec::new() })
     }
 

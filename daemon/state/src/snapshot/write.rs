@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::frame::{Frames, Kind, SnapshotError};
 use super::{End, Header, KIND, StoredAllocation, StoredJob, StoredNode};
+use crate::command::CommandSet;
 use crate::key::JobKey;
 use crate::state::State;
 use crate::table::jobs::JobRecord;
@@ -52,6 +53,8 @@ fn header(state: &State) -> Header {
         scheduler_configuration: (*state.scheduler_configuration).clone(),
         autopilot: state.autopilot_configuration.as_deref().cloned(),
         cluster: state.cluster.as_deref().cloned(),
+        command_set: if state.command_set == CommandSet::FIRST { 0 } else { state.command_set.number() },
+        rehearsal: state.rehearsal.clone(),
     }
 }
 

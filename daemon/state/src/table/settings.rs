@@ -6,6 +6,7 @@ use nomadd_model::{
     AutopilotConfiguration, Duration, KeyId, Namespace, NodePool, PreemptionConfig, SchedulerConfiguration, Text,
 };
 
+use crate::command::CommandSet;
 use crate::root_key::RootKey;
 use crate::state::State;
 
@@ -87,5 +88,13 @@ impl State {
     /// The name of the cluster, once it has one.
     pub fn cluster_id(&self) -> Option<&Text> {
         self.cluster.as_ref().map(|cluster| &cluster.id)
+    }
+    /// The newest set of commands that the cluster may use: every server can apply it.
+    pub const fn command_set(&self) -> CommandSet {
+        self.command_set
+    }
+    /// The note of the last rehearsal of an upgrade.
+    pub const fn rehearsal(&self) -> &Text {
+        &self.rehearsal
     }
 }

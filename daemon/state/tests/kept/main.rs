@@ -9,6 +9,9 @@ use nomadd_kept::Kept;
 use nomadd_model::Time;
 use nomadd_state::{Command, State, snapshot};
 
+/// So many commands there were when the first snapshots were kept.
+const FIRST: usize = 33;
+
 fn commands() -> Vec<Command> {
     serde_json::from_str(include_str!("commands.json")).unwrap()
 }
@@ -17,11 +20,10 @@ fn kept() -> Kept {
     Kept::of(env!("CARGO_MANIFEST_DIR"), env!("CARGO_PKG_VERSION"))
 }
 
-/// The state after a small history that places allocations, then all commands twice, so that whatever needs another thing first
+/// The state after a small history that places allocations, then these commands twice, so that whatever needs another thing first
 /// finds it.
-fn state() -> State {
+fn state(commands: &[Command]) -> State {
     let mut state = State::new();
-    let commands = commands();
     let begun: Vec<Command> = serde_json::from_str(include_str!("history.json")).unwrap();
     // What takes away again would leave nothing to look at.
     let stays = |command: &&Command| {
@@ -38,20 +40,20 @@ fn state() -> State {
 
 #[test]
 fn what_every_release_wrote_is_read_as_it_was_meant() {
-    let mut kept = kept();
+    let (mut kept, commands) = (kept(), commands());
     let read = |bytes: &[u8]| {
         let command = Command::decode(bytes).unwrap();
         // A field whose name is no longer known is passed over in silence: here it would be missing afterwards.
         assert_eq!(command.encode().unwrap(), bytes, "{command:?}");
         command
     };
-    kept.check("commands", &commands(), |command| command.encode().unwrap(), read);
+    kept.check("commands", &commands, |command| command.encode().unwrap(), read);
     let write = |state: &State| {
         let mut bytes = Vec::new();
         snapshot::write(state, &mut bytes).unwrap();
         bytes
     };
-    kept.check("snapshot", &[State::new(), state()], write, |bytes| {
+    kept.check("snapshot", &[State::new(), state(&commands[..FIRST]), state(&commands)], write, |bytes| {
         let state = snapshot::read(bytes).unwrap();
         assert_eq!(write(&state), bytes, "nothing of a snapshot is passed over");
         state
@@ -75,7 +77,7 @@ fn every_command_is_among_the_samples() {
 
 #[test]
 fn the_sampled_state_has_something_in_every_table() {
-    let state = state();
+    let state = state(&commands());
     let text = format!("{state:?}");
     assert!(!text.contains(": 0,"), "{text}");
     assert!(state.deployments().next().is_some() && state.evaluations().next().is_some());
