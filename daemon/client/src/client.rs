@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nomadd_driver::Registry;
-use nomadd_model::{AllocationId, ClientStatus, Node, NodeId, Time};
+use nomadd_model::{AllocationId, Bytes, ClientStatus, Job, Node, NodeId, Time};
 use nomadd_rpc::{AllocationUpdate, AssignedAllocation, Connection, NodeAllocations};
 use nomadd_runtime::{Runtime, TaskKind};
 use nomadd_supervisor::{Direct, Supervisor, TaskHandleId};
@@ -266,6 +266,25 @@ fn make_passable(alloc_dir: &std::path::Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Gives allocations their jobs, which a message carries once each. An allocation without one goes on with the job it has.
+fn hand_out(jobs: &[Bytes], changed: &mut [AssignedAllocation]) {
+    let mut read: Vec<Arc<Job>> = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        match nomadd_rpc::decode::<Job>(&job.0) {
+            Ok(job) => read.push(Arc::new(job)),
+            Err(error) => tracing::error!(%error, "a job of a server cannot be read"),
+        }
+    }
+    for assigned in changed.iter_mut().filter(|assigned| assigned.job.is_none()) {
+        let wanted = &assigned.allocation;
+        let found = read.iter().find(|job| {
+            (job.version, job.create_index) == (wanted.job_version, wanted.job_create_index)
+                && (&job.id, &job.namespace) == (&wanted.job_id, &wanted.namespace)
+        });
+        assigned.job = found.cloned();
+    }
+}
+
 impl Inner {
     pub(crate) fn lock(&self) -> MutexGuard<'_, BTreeMap<AllocationId, Arc<Shared>>> {
         self.allocations.lock().unwrap_or_else(PoisonError::into_inner)
@@ -278,7 +297,8 @@ impl Inner {
 
     /// Takes what a server says of this node's allocations.
     pub async fn apply(self: &Arc<Self>, message: NodeAllocations) {
-        let NodeAllocations { index, full, changed, removed } = message;
+        let NodeAllocations { index, full, mut changed, removed, jobs } = message;
+        hand_out(&jobs, &mut changed);
         let listed: BTreeSet<AllocationId> = changed.iter().map(|assigned| assigned.allocation.id).collect();
         let occasion = if full { Occasion::Resync } else { Occasion::Change };
         for assigned in changed {

@@ -135,8 +135,11 @@ pub async fn keep_subscribed(inner: Arc<Inner>, connection: Arc<dyn Connection>)
         if registered.wait_for(|count| *count > 0).await.is_err() {
             return;
         }
-        let request =
-            NodeAllocationsRequest { node_id: inner.context.identity.id, secret: inner.context.identity.secret };
+        let request = NodeAllocationsRequest {
+            node_id: inner.context.identity.id,
+            secret: inner.context.identity.secret,
+            lean: true,
+        };
         let opened = match nomadd_rpc::encode(&request) {
             Ok(request) => limited(connection.subscribe(Method::NodeAllocations, request)).await,
             Err(error) => Err(error.into()),

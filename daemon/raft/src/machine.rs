@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 
 use arc_swap::ArcSwap;
-use nomadd_model::Time;
+use nomadd_model::{AllocationId, NodeId, Time};
 use nomadd_runtime::Clock;
 use nomadd_state::{Command, CommandSet, Event, Response, State, WatchKey};
 use openraft::EntryPayload;
@@ -33,13 +33,15 @@ pub struct Happened {
     pub index: u64,
     /// The events, in order.
     pub events: Arc<[Event]>,
+    /// The allocations of which nodes have to be told, node by node.
+    pub assigned: Arc<[(NodeId, AllocationId)]>,
     /// Whether the whole state was replaced by another one, of which no events tell: a snapshot came, or was restored.
     pub replaced: bool,
 }
 
 impl Happened {
     fn replaced(index: u64) -> Self {
-        Self { index, events: Arc::default(), replaced: true }
+        Self { index, events: Arc::default(), assigned: Arc::default(), replaced: true }
     }
 }
 
@@ -248,8 +250,9 @@ impl Thread {
                     Ok(Some(Done::Command(now, command))) => {
                         let applied = self.state.apply(index, now, command);
                         changes.extend(applied.changes);
-                        if !applied.events.is_empty() {
-                            happened.push(Happened { index, events: applied.events.into(), replaced: false });
+                        if !applied.events.is_empty() || !applied.assigned.is_empty() {
+                            let (events, assigned) = (applied.events.into(), applied.assigned.into());
+                            happened.push(Happened { index, events, assigned, replaced: false });
                         }
                         applied.response
                     }

@@ -62,7 +62,12 @@ mod tests {
             encode(&NodeRegisterRequest::default()).unwrap(),
             encode(&NodeAllocationUpdateRequest { updates: vec![Default::default(); 3], ..Default::default() })
                 .unwrap(),
-            encode(&NodeAllocations { changed: vec![Default::default(); 2], ..Default::default() }).unwrap(),
+            encode(&NodeAllocations {
+                changed: vec![Default::default(); 2],
+                jobs: vec![Default::default(); 2],
+                ..Default::default()
+            })
+            .unwrap(),
             encode(&ServerHelloResponse { members: vec![Default::default(); 3], ..Default::default() }).unwrap(),
             encode(&tunnel).unwrap(),
         ];

@@ -79,6 +79,8 @@ noun! {
     pub struct NodeAllocationsRequest {
         pub node_id: NodeId = "NodeID",
         pub secret: NodeSecret = "Secret",
+        /// The node reads the lean form: see `NodeAllocations::jobs`. Earlier releases do not ask for it.
+        pub lean: bool = "Lean",
     }
 
     /// Allocations of a node. `full` carries all of them (a resync): what is not in it is gone.
@@ -88,9 +90,13 @@ noun! {
         pub changed: Vec<AssignedAllocation> = "Changed",
         /// Allocations that the server no longer has: remove them.
         pub removed: Vec<AllocationId> = "Removed",
+        /// The lean form: the job versions of `changed`, once each and encoded (`encode`), and no `job` in `changed`. The
+        /// version of an allocation that the node was told of before, and that has the same one, is left out, as are the
+        /// scheduler's metrics, which no node needs.
+        pub jobs: Vec<Bytes> = "Jobs",
     }
 
-    /// An allocation and the version of the job that it runs.
+    /// An allocation and the version of the job that it runs; in the lean form that is among the jobs of the message.
     pub struct AssignedAllocation {
         pub allocation: Allocation = "Allocation",
         pub job: Option<Arc<Job>> = "Job",

@@ -1,9 +1,10 @@
 //! Nodes: what nodes themselves say (register, heartbeat, reports) and what operators want of them.
 //!
 //! `service` is the RPC surface that nodes call, `updates` writes what they report, `subscription` pushes them their
-//! allocations; `silence` and `inquiry` find out that one is gone; `drain` is what operators ask for before they take a node away.
+//! allocations, told by `inbox` which; `silence` and `inquiry` find out that one is gone; `drain` is what operators ask for before they take a node away.
 
 pub(crate) mod drain;
+pub(crate) mod inbox;
 pub(crate) mod inquiry;
 pub(crate) mod registration;
 mod service;

@@ -20,6 +20,7 @@ use crate::error::{Answer, EndpointError};
 use crate::events::{self, Events};
 use crate::keyring::{self, Keystore, KeystoreError};
 use crate::liveness::Liveness;
+use crate::nodes::inbox::{self, Inboxes};
 use crate::nodes::silence;
 use crate::nodes::updates::ClientUpdates;
 use crate::peers::Peers;
@@ -57,6 +58,7 @@ struct Shared {
     events: Events,
     peers: Peers,
     streams: Streams,
+    inboxes: Inboxes,
     duties: ArcSwap<Tasks>,
     /// Held shared while a plan is made and written, alone by who had one refused.
     lane: RwLock<()>,
@@ -86,6 +88,7 @@ impl Server {
             peers: Peers::new(config.dial.clone()),
             events: Events::default(),
             streams: Streams::default(),
+            inboxes: Inboxes::default(),
             lane: RwLock::new(()),
             behind: ArcSwap::default(),
             replaced: watch::Sender::new(0),
@@ -98,6 +101,7 @@ impl Server {
         runtime.tasks.spawn(TaskKind::PlanApplier, write_evaluations);
         runtime.tasks.spawn(TaskKind::PlanApplier, write_updates);
         runtime.tasks.spawn(TaskKind::Background, events::follow(server.clone()));
+        runtime.tasks.spawn(TaskKind::Background, inbox::fill(server.clone()));
         runtime.tasks.spawn(TaskKind::LeaderDuty, duty::lead(server.clone()));
         if server.config().dial.is_some() {
             runtime.tasks.spawn(TaskKind::Background, silence::watch(server.clone()));
@@ -132,6 +136,10 @@ impl Server {
     /// The nodes that are connected here.
     pub fn streams(&self) -> &Streams {
         &self.0.streams
+    }
+
+    pub(crate) fn inboxes(&self) -> &Inboxes {
+        &self.0.inboxes
     }
 
     pub(crate) fn peers(&self) -> &Peers {

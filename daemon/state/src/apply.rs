@@ -25,7 +25,7 @@ pub(crate) use versions::pin;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use nomadd_model::{Allocation, DeploymentId, Time};
+use nomadd_model::{Allocation, AllocationId, DeploymentId, NodeId, Time};
 
 use crate::command::Command;
 use crate::event::{Event, EventKind, Payload, Subject};
@@ -65,6 +65,7 @@ pub(crate) struct Applier<'a> {
     tables: [bool; Table::ALL.len()],
     changes: Vec<WatchKey>,
     events: Vec<Event>,
+    assigned: Vec<(NodeId, AllocationId)>,
     /// What all events of this command are called, where that is not up to their subjects.
     kind: Option<EventKind>,
     /// The allocation that was written last: the event about it needs no look into the table.
@@ -98,6 +99,7 @@ impl<'a> Applier<'a> {
             tables: [false; Table::ALL.len()],
             changes: Vec::new(),
             events: Vec::new(),
+            assigned: Vec::new(),
             kind: None,
             latest: None,
             told: BTreeSet::new(),
@@ -172,7 +174,9 @@ impl<'a> Applier<'a> {
         self.changes.dedup();
         let state = &*self.state;
         self.events.iter_mut().for_each(|event| event.payload = event.payload.take().or_else(|| payload(state, event)));
-        Applied { response, changes: self.changes, events: self.events }
+        self.assigned.sort_unstable();
+        self.assigned.dedup();
+        Applied { response, changes: self.changes, events: self.events, assigned: self.assigned }
     }
 
     /// Brings the statuses of touched jobs up to date and drops records that nothing refers to.
@@ -227,6 +231,10 @@ impl<'a> Applier<'a> {
             _ => None,
         };
         self.events.push(Event { kind, subject, payload });
+    }
+    /// Notes that a node has to be told of an allocation.
+    pub(crate) fn assign(&mut self, node: NodeId, id: AllocationId) {
+        self.assigned.push((node, id));
     }
     /// Notes what happened to something that is gone.
     pub(crate) fn event_with(&mut self, kind: EventKind, subject: Subject, payload: Payload) {

@@ -1,6 +1,6 @@
 //! What an applied command answers, and what it changed.
 
-use nomadd_model::{PlanResult, Text};
+use nomadd_model::{AllocationId, NodeId, PlanResult, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
@@ -15,6 +15,9 @@ pub struct Applied {
     pub changes: Vec<WatchKey>,
     /// What happened, for the event stream, in order.
     pub events: Vec<Event>,
+    /// Allocations that servers changed or removed, with their nodes, which have to be told. What nodes reported themselves
+    /// is not among them.
+    pub assigned: Vec<(NodeId, AllocationId)>,
 }
 
 /// The answer to a command.

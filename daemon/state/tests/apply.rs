@@ -558,3 +558,29 @@ fn a_namespace_goes_when_its_jobs_are_dead_and_not_before() {
     assert!(cluster.apply(delete()).response.refused().is_none());
     assert!(cluster.state.namespace("team").is_none());
 }
+
+#[test]
+fn nodes_are_told_of_what_servers_change_and_not_of_what_they_reported() {
+    let mut cluster = Cluster::new();
+    cluster.register(2);
+    let plan = cluster.plan(&[(2, 10), (1, 10)]);
+    let placed = cluster.apply(Command::PlanResults(PlanResults { plans: vec![plan], evaluations: vec![] }));
+    assert_eq!(placed.assigned, [(NODE, allocation(1)), (NODE, allocation(2))]);
+    let ended = |id| AllocationClientUpdate {
+        id: allocation(id),
+        client_status: ClientStatus::Complete,
+        ..AllocationClientUpdate::default()
+    };
+    let reported = cluster.apply(Command::AllocationClientUpdate(AllocationClientUpdates {
+        updates: vec![ended(1)],
+        evaluations: vec![],
+    }));
+    assert_eq!(reported.assigned, []);
+    let mut stopping = cluster.plan(&[]);
+    stopping.stops = vec![stop(2)];
+    let stopped = cluster.apply(Command::PlanResults(PlanResults { plans: vec![stopping], evaluations: vec![] }));
+    assert_eq!(stopped.assigned, [(NODE, allocation(2))]);
+    let removed = cluster
+        .apply(Command::EvaluationDelete(EvaluationDelete { evaluations: vec![], allocations: vec![allocation(1)] }));
+    assert_eq!(removed.assigned, [(NODE, allocation(1))]);
+}

@@ -170,7 +170,8 @@ impl Node {
     /// Takes what servers push.
     pub async fn keep_subscribed(self: Arc<Self>) {
         self.is_registered().await;
-        let Ok(request) = encode(&NodeAllocationsRequest { node_id: self.id, secret: self.secret }) else { return };
+        let request = NodeAllocationsRequest { node_id: self.id, secret: self.secret, lean: true };
+        let Ok(request) = encode(&request) else { return };
         loop {
             if let Ok(mut updates) = self.servers.subscribe(Method::NodeAllocations, request.clone()).await {
                 while let Some(bytes) = updates.next_encoded().await {

@@ -65,7 +65,7 @@ mod tests {
         };
         let id = allocation.id;
         let changed = vec![AssignedAllocation { allocation, job: Some(Arc::default()) }];
-        let sent = NodeAllocations { index: 7, full: true, changed, removed: vec![id] };
+        let sent = NodeAllocations { index: 7, full: true, changed, removed: vec![id], jobs: vec![Default::default()] };
         let read: Pushed = nomadd_rpc::decode(&nomadd_rpc::encode(&sent).unwrap()).unwrap();
         let one = &read.changed[0].allocation;
         assert!(read.full && read.removed == [id] && one.id == id && one.deployment_id.is_none());

@@ -143,7 +143,7 @@ impl FakeNode {
     }
 
     async fn follow(self) {
-        let request = NodeAllocationsRequest { node_id: self.id, secret: self.secret };
+        let request = NodeAllocationsRequest { node_id: self.id, secret: self.secret, lean: false };
         loop {
             let asked = tokio::time::timeout(TURN, async {
                 self.server().subscribe_to(Method::NodeAllocations, encode(&request).unwrap()).await

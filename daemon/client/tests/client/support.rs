@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use nomadd_client::{Client, ClientConfig};
 use nomadd_model::{
-    AllocatedResources, AllocatedTaskResources, Allocation, AllocationId, ClientStatus, DesiredStatus, Job, JobType,
-    RestartPolicy, Task, TaskGroup, Text,
+    AllocatedResources, AllocatedTaskResources, Allocation, AllocationId, Bytes, ClientStatus, DesiredStatus, Job,
+    JobType, RestartPolicy, Task, TaskGroup, Text,
 };
 use nomadd_rpc::{
     AllocationUpdate, AssignedAllocation, InProcess, Method, NodeAllocationUpdateRequest, NodeAllocationUpdateResponse,
@@ -73,7 +73,7 @@ impl Server {
         self.changed.send_modify(|count| *count += 1);
     }
     fn push(state: &mut State, message: &NodeAllocations) {
-        let bytes = encode(message).unwrap();
+        let bytes = encode(&lean(message.clone())).unwrap();
         // A node that does not read in time has to subscribe anew.
         state.subscribers.retain(|subscriber| subscriber.try_send(bytes.clone()).is_ok());
     }
@@ -193,7 +193,7 @@ impl Service for Server {
         }
         let changed = state.allocations.values().cloned().collect();
         let message = NodeAllocations { index: 1, full: true, changed, ..NodeAllocations::default() };
-        drop(updates.try_send(encode(&message)?));
+        drop(updates.try_send(encode(&lean(message))?));
         state.subscribers.push(updates);
         Ok(())
     }
@@ -201,6 +201,17 @@ impl Service for Server {
     async fn tunnel(&self, _: &Peer, _: TunnelHello, _: Tunnel) -> Result<(), RpcError> {
         Err(RpcError::Refused("no tunnels here".to_owned()))
     }
+}
+
+/// The form in which servers send it to a node that asks for the lean one.
+fn lean(mut message: NodeAllocations) -> NodeAllocations {
+    for job in message.changed.iter_mut().filter_map(|told| told.job.take()) {
+        let encoded = Bytes(encode(&*job).unwrap());
+        if !message.jobs.contains(&encoded) {
+            message.jobs.push(encoded);
+        }
+    }
+    message
 }
 
 /// A client on folders of its own; `Agent::crash` leaves them to the next one.
@@ -277,12 +288,21 @@ pub fn assigned(
         name: Text::from("job.g[0]"),
         namespace: "default".into(),
         job_id: "job".into(),
+        job_create_index: u64::from(number),
         task_group: "g".into(),
         allocated_resources: Arc::new(resources),
         ..Allocation::default()
     };
     change(&mut group, &mut allocation);
-    let job = Job { id: "job".into(), name: "job".into(), kind, task_groups: vec![group], ..Job::default() };
+    let job = Job {
+        id: "job".into(),
+        name: "job".into(),
+        namespace: "default".into(),
+        create_index: u64::from(number),
+        kind,
+        task_groups: vec![group],
+        ..Job::default()
+    };
     AssignedAllocation { allocation, job: Some(Arc::new(job)) }
 }
 

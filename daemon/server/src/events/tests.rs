@@ -103,11 +103,11 @@ fn a_subscriber_that_reads_too_slowly_is_told_and_dropped() {
 #[test]
 fn a_replaced_state_ends_the_subscriptions_before_it_and_none_after_it() {
     let events = Events::default();
-    events.take(Happened { index: 1, events: [node(1)].into(), replaced: false });
+    events.take(Happened { index: 1, events: [node(1)].into(), assigned: Arc::default(), replaced: false });
     let mut before = events.subscribe(Filter::new([], "*"), 0);
-    events.take(Happened { index: 9, events: Arc::default(), replaced: true });
+    events.take(Happened { index: 9, events: Arc::default(), assigned: Arc::default(), replaced: true });
     let mut after = events.subscribe(Filter::new([], "*"), 0);
-    events.take(Happened { index: 10, events: [node(1)].into(), replaced: false });
+    events.take(Happened { index: 10, events: [node(1)].into(), assigned: Arc::default(), replaced: false });
     assert!(next(&mut before).unwrap().is_err());
     assert_eq!(next(&mut after).unwrap().unwrap()["Index"], 10);
 }

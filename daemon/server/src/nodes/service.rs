@@ -99,9 +99,9 @@ impl Service for NodeService {
         if method != Method::NodeAllocations {
             return Err(RpcError::Refused(format!("{method:?} is a call, not a subscription")));
         }
-        let NodeAllocationsRequest { node_id, secret } = decode(request)?;
+        let NodeAllocationsRequest { node_id, secret, lean } = decode(request)?;
         self.authenticate(node_id, SecretId(secret.0))?;
-        let push = subscription::push(self.0.clone(), node_id, updates);
+        let push = subscription::push(self.0.clone(), node_id, lean, updates);
         self.0.runtime().tasks.spawn(TaskKind::ClientStream, push);
         Ok(())
     }

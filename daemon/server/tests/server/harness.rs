@@ -234,7 +234,7 @@ impl Parts {
     }
 
     async fn run(self) {
-        let request = NodeAllocationsRequest { node_id: self.id, secret: self.secret };
+        let request = NodeAllocationsRequest { node_id: self.id, secret: self.secret, lean: false };
         let mut stream = self.connection.subscribe(Method::NodeAllocations, encode(&request).unwrap()).await.unwrap();
         let mut done = BTreeSet::new();
         while let Some(message) = stream.next::<NodeAllocations>().await {

@@ -8,4 +8,5 @@ mod harness;
 mod jobs;
 mod keyring;
 mod nodes;
+mod pushes;
 mod restart;

@@ -38,6 +38,9 @@ impl Applier<'_> {
     pub(crate) fn put_allocation(&mut self, old: Option<Arc<Allocation>>, new: Allocation, holds: Option<&Footprint>) {
         let (id, node) = (new.id, new.node_id);
         let key = JobKey::new(&new.namespace, &new.job_id);
+        if old.as_ref().is_none_or(|old| old.alloc_modify_index != new.alloc_modify_index) {
+            self.assign(node, id);
+        }
         self.put_usage(old.as_deref(), &new, holds);
         self.put_indexes(&key, old.as_deref(), &new);
         let new = Arc::new(new);
@@ -174,6 +177,7 @@ impl Applier<'_> {
         self.touch(&key).allocations = true;
         self.change(WatchKey::Allocation(id));
         self.change(WatchKey::NodeAllocations(old.node_id));
+        self.assign(old.node_id, id);
         true
     }
 

@@ -91,7 +91,9 @@ impl Applier<'_> {
             self.change(WatchKey::NodeAllocations(*node));
         }
         for (node, at) in by_node {
-            self.state.allocations_by_node.insert((node, placed[at].placement.id));
+            let id = placed[at].placement.id;
+            self.state.allocations_by_node.insert((node, id));
+            self.assign(node, id);
         }
         names
     }
