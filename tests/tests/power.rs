@@ -21,7 +21,7 @@ use power::server::{Durability, Moment, Server};
 use nomadd_tests::machine::{self, chance};
 
 /// How often the power is cut when nobody says it; 20 take too long for `make test`.
-const CUTS: u64 = 5;
+const CUTS: u64 = 4;
 /// How many writes are acknowledged before a cut: at least and at most.
 const WRITES: std::ops::Range<u64> = 10..200;
 /// How often the power may be cut before a server without fdatasync has lost something; one is enough so far.
