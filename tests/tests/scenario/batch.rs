@@ -37,4 +37,4 @@ async fn the_exit_code_of_wait_is_the_fate_of_the_job() {
 /// A constraint that no node meets.
 pub const NOWHERE: &str = "constraint {\n  attribute = \"${attr.kernel.name}\"\n  value = \"windows\"\n}\n";
 /// A deployment that does not wait long for a group that cannot come up.
-const FAILS_AT_ONCE: &str = "update {\n  min_healthy_time = \"0s\"\n  healthy_deadline = \"1s\"\n  progress_deadline = \"2s\"\n}\nrestart {\n  attempts = 0\n  mode = \"fail\"\n}\nreschedule {\n  attempts = 0\n  unlimited = false\n}\n";
+const FAILS_AT_ONCE: &str = "update {\n  min_healthy_time = \"5s\"\n  healthy_deadline = \"6s\"\n  progress_deadline = \"7s\"\n}\nrestart {\n  attempts = 0\n  mode = \"fail\"\n}\nreschedule {\n  attempts = 0\n  unlimited = false\n}\n";

@@ -224,19 +224,20 @@ async fn an_allocation_that_servers_no_longer_list_goes_with_its_files() {
 async fn the_health_of_an_allocation_is_told_to_its_deployment() {
     let (server, dir) = (Server::new(), TempDir::new());
     let agent = Agent::start(&server, &dir).await;
-    let judged = |script: nomadd_model::Task| {
+    let judged = |script: nomadd_model::Task, min_healthy_time: Duration| {
         assigned(JobType::Service, vec![script], |group, allocation| {
             group.update = Some(nomadd_model::UpdateStrategy {
                 health_check: "task_states".to_owned(),
-                min_healthy_time: Duration::from_millis(50),
-                healthy_deadline: Duration::from_secs(60),
+                min_healthy_time,
+                healthy_deadline: Duration::from_secs(600),
                 ..nomadd_model::UpdateStrategy::default()
             });
             allocation.deployment_id = nomadd_model::DeploymentId::from_random([9; 16]);
         })
     };
-    let good = server.assign(judged(script("web", "exec sleep 1000")));
-    let bad = server.assign(judged(script("web", "exit 1")));
+    let good = server.assign(judged(script("web", "exec sleep 1000"), Duration::from_millis(50)));
+    // On a slow machine even this runs for a while, and must not pass for healthy.
+    let bad = server.assign(judged(script("web", "exit 1"), Duration::from_secs(300)));
     let healthy = |update: &nomadd_rpc::AllocationUpdate| update.deployment_status.as_ref().and_then(|s| s.healthy);
     server.wait(good, "health", |update| healthy(update) == Some(true)).await;
     let update = server.wait(bad, "health", |update| healthy(update) == Some(false)).await;
