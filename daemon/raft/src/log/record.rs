@@ -96,10 +96,16 @@ pub(crate) fn read_id(body: &[u8]) -> Option<LogId> {
     Some(log_id(u64_at(body, 8)?, u64_at(body, 0)?))
 }
 
-/// The body of a truncation: how many entries stay, counted from index 0.
-pub(crate) const fn truncate(stay: u64) -> [u8; 8] {
-    stay.to_le_bytes()
+/// The body of a truncation: how many entries stay, counted from index 0, and the term of the last of them.
+pub(crate) fn truncate(stay: u64, last: Option<LogId>) -> [u8; 16] {
+    let mut body = [0; 16];
+    body[..8].copy_from_slice(&stay.to_le_bytes());
+    body[8..].copy_from_slice(&last.map_or(0, |id| id.leader_id.term).to_le_bytes());
+    body
 }
-pub(crate) fn read_truncate(body: &[u8]) -> Option<u64> {
-    u64_at(body, 0)
+/// How many entries stay, and the last of them where that is known: early builds did not write it.
+pub(crate) fn read_truncate(body: &[u8]) -> Option<(u64, Option<LogId>)> {
+    let stay = u64_at(body, 0)?;
+    let last = stay.checked_sub(1).and_then(|index| Some(log_id(u64_at(body, 8)?, index)));
+    Some((stay, last))
 }

@@ -293,7 +293,7 @@ impl Segments {
                     self.committed = Some(*committed);
                 }
                 Change::Truncate { stay, last } => {
-                    self.batch.push(self.salt, record::TRUNCATE, &[&record::truncate(*stay)]);
+                    self.batch.push(self.salt, record::TRUNCATE, &[&record::truncate(*stay, *last)]);
                     self.last = *last;
                 }
             }
@@ -478,9 +478,16 @@ fn replay(kind: u8, body: &[u8], at: (u64, usize), length: usize, found: &mut Fo
         record::VOTE => found.vote = Some(record::read_vote(body).ok_or("a vote is too short")?),
         record::COMMITTED => found.committed = Some(record::read_id(body).ok_or("a commit mark is too short")?),
         record::TRUNCATE => {
-            let stay = record::read_truncate(body).ok_or("a truncation is too short")?;
-            let keep = stay.saturating_sub(found.first_index());
-            found.positions.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
+            let (stay, last) = record::read_truncate(body).ok_or("a truncation is too short")?;
+            match stay.checked_sub(found.first_index()) {
+                Some(keep) => found.positions.truncate(usize::try_from(keep).unwrap_or(usize::MAX)),
+                // What it cut off stood in segments that were dropped since, behind a snapshot.
+                None if stay == 0 || last.is_some() => {
+                    found.previous = last;
+                    found.positions.clear();
+                }
+                None => return Err(format!("it cuts off what follows entry {stay}, which is not there")),
+            }
             found.memberships.retain(|stored| stored.log_id().is_some_and(|id| id.index < stay));
         }
         other => return Err(format!("its record kind {other} is not known to this release: a newer one wrote it")),

@@ -141,6 +141,26 @@ fn truncated_entries_are_gone_and_others_take_their_place() {
 }
 
 #[test]
+fn a_truncation_is_understood_when_what_it_cut_off_was_dropped_with_its_segments() {
+    let scratch = Scratch::new("dropped");
+    let (mut log, _) = open(&scratch).unwrap();
+    for index in 0..20 {
+        log.write(&[entry(index, 500)]).unwrap();
+    }
+    let newest = log.newest();
+    // Entries of segments before the newest go, too, and the next ones follow in the newest.
+    log.write(&[Change::Truncate { stay: 9, last: Some(log_id(1, 8)) }]).unwrap();
+    for index in 9..40 {
+        log.write(&[entry(index, 500)]).unwrap();
+    }
+    // A snapshot covers all that was ever in the older segments: the newest of then is the first now.
+    assert_eq!(log.drop_through(18).unwrap(), newest);
+    drop(log);
+    let (_, found) = open(&scratch).unwrap();
+    assert_eq!((found.previous, last_index(&found)), (Some(log_id(1, 8)), Some(39)));
+}
+
+#[test]
 fn a_log_that_starts_anew_behind_a_snapshot_forgets_what_was_before() {
     let scratch = Scratch::new("reset");
     let (mut log, _) = open(&scratch).unwrap();
