@@ -8,6 +8,7 @@ mod check;
 pub(crate) mod record;
 pub(crate) mod segments;
 mod store;
+mod synced;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -28,6 +29,7 @@ pub use check::{Checked, check_segment};
 use record::StoredEntry;
 pub use segments::LogError;
 use segments::{Change, Found, Position, Readable, Segments};
+pub(crate) use synced::Synced;
 
 /// Entries nearer to each other than this, in bytes, are read together.
 const RUN: u32 = 64 << 10;
@@ -55,6 +57,7 @@ struct Shared {
     /// The files, when whoever asks writes them (simulation); otherwise the writer's thread has them.
     here: Mutex<Option<Segments>>,
     inline: bool,
+    synced: Synced,
 }
 
 /// What readers see: everything appended, durable or not.
@@ -142,7 +145,7 @@ impl Drop for Writer {
 
 impl Log {
     /// Opens the log in a folder and starts its writer. Entries that are published as applied are not held in memory; `grown` is
-    /// woken each time that so many bytes of entries came.
+    /// woken each time that so many bytes of entries came; `synced` follows what is durable.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         folder: &Path,
@@ -150,6 +153,7 @@ impl Log {
         published: Arc<Published>,
         grown: (Arc<Notify>, u64),
         inline: bool,
+        synced: Synced,
     ) -> Result<(Self, Writer, Opened), LogError> {
         let (segments, found) = Segments::open(disk, folder, salt, segment)?;
         let last = found.last();
@@ -179,6 +183,7 @@ impl Log {
             members: OnceLock::new(),
             here: Mutex::default(),
             inline,
+            synced,
         }));
         if inline {
             *locked(&log.0.here) = Some(segments);
@@ -395,6 +400,7 @@ impl Shared {
                 Request::Truncate { stay, last, done } => {
                     // Positions change, so what stands before it is written first.
                     self.write(segments, &mut changes, &mut told);
+                    self.synced.lower(last);
                     changes.push(Change::Truncate { stay, last });
                     told.push(Told::Sender(done));
                     self.write(segments, &mut changes, &mut told);
@@ -442,6 +448,7 @@ impl Shared {
         changes.clear();
         match written {
             Ok(positions) => {
+                self.synced.set(segments.last());
                 let mut view = locked(&self.view);
                 if segments.newest() != newest {
                     view.files = segments.readable();
@@ -486,6 +493,7 @@ impl Shared {
             None => segments.reset(previous).map_err(|error| self.fail(&error)),
         };
         if result.is_ok() {
+            self.synced.set(Some(previous));
             let mut view = locked(&self.view);
             view.positions.clear();
             view.held.clear();

@@ -103,6 +103,8 @@ pub(crate) struct Machine {
     /// Whether blocking work is done where it is asked for.
     pub(crate) inline: bool,
     work: Worker,
+    /// Whoever waits for the other end learns when nobody has the lent one any more.
+    _lent: Option<tokio::sync::mpsc::Sender<()>>,
 }
 
 /// Who does the work.
@@ -144,7 +146,11 @@ impl Machine {
             std::thread::Builder::new().name("raft-apply".into()).spawn(move || thread.run(&queue))?;
             Worker::Queue(work)
         };
-        Ok(Self { published, snapshots, clock, inline, work })
+        Ok(Self { published, snapshots, clock, inline, work, _lent: None })
+    }
+    /// One for openraft; it and its clones hold `lent`.
+    pub(crate) fn lend(&self, lent: tokio::sync::mpsc::Sender<()>) -> Self {
+        Self { _lent: Some(lent), ..self.clone() }
     }
 
     async fn ask(&self, work: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Work) -> io::Result<()> {

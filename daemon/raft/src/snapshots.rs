@@ -174,6 +174,8 @@ impl Snapshots {
         let mut kept = self.kept();
         kept.retain(|known| known.path != file.path);
         kept.push(file.clone());
+        // One that was begun before another may be done after it.
+        kept.sort_by_key(|known| known.meta.last_log_id);
         while kept.len() > KEPT {
             let old = kept.remove(0);
             if let Err(error) = self.disk.remove(&old.path) {

@@ -359,6 +359,10 @@ impl Segments {
         };
         self.segments.iter().map(|segment| (segment.number, one(segment))).collect()
     }
+    /// The last entry written.
+    pub(crate) fn last(&self) -> Option<LogId> {
+        self.last
+    }
     /// The number of the newest segment.
     pub(crate) fn newest(&self) -> u64 {
         self.segments.back().map_or(0, |segment| segment.number)

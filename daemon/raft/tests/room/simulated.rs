@@ -1,13 +1,14 @@
 //! The room on one thread and in virtual time: the same seed gives the same history, elections and all.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nomadd_raft::{Config, Durability, Raft};
 use nomadd_runtime::Runtime;
 
 use crate::cluster::Cluster;
-use crate::support::{has, upsert};
+use crate::support::{has, upsert, wait_until};
 
 /// One thread on which time passes only when nothing else is to be done.
 fn virtual_time() -> tokio::runtime::Runtime {
@@ -104,5 +105,103 @@ fn a_single_server_runs_inline_and_keeps_everything() {
         raft.shutdown().await;
         let (raft, _) = Raft::open(config()).await.unwrap();
         assert!(has(&raft, "after") && (0..50).all(|number| has(&raft, &format!("n{number}"))));
+    });
+}
+
+/// Three servers, and a follower that missed entries and gets them while its disk takes none: it applies them nevertheless, since
+/// the others have them.
+async fn applied_and_not_written(seed: u64) -> (Cluster, usize) {
+    let cluster = three(seed).await;
+    let away = (cluster.settle().await + 1) % 3;
+    cluster.write("before").await;
+    cluster.everywhere("before").await;
+    cluster.partition(&[away]);
+    for number in 0..20 {
+        cluster.write(&format!("n{number}")).await;
+    }
+    cluster.nodes[away].faults.fail_write.store(true, Ordering::SeqCst);
+    cluster.links.heal();
+    wait_until("the follower applies what its disk did not take", || has(cluster.nodes[away].raft(), "n19")).await;
+    wait_until("its disk is found to have failed", || {
+        let refused = cluster.nodes[away].raft().stats().role == nomadd_raft::Role::Stopped;
+        refused && cluster.nodes[away].raft().stats().restarts == 0
+    })
+    .await;
+    (cluster, away)
+}
+
+#[test]
+fn a_follower_that_applied_more_than_its_failed_disk_took_goes_on_in_the_running_process() {
+    for seed in 1..6 {
+        virtual_time().block_on(async {
+            let (mut cluster, away) = applied_and_not_written(seed).await;
+            let (faults, folder) = (Arc::clone(&cluster.nodes[away].faults), Arc::clone(&cluster.nodes[away].folder));
+            // The log can be opened again, but a snapshot cannot be written yet.
+            let (snapshots, aside) = (folder.0.join("snapshots"), folder.0.join("aside"));
+            std::fs::rename(&snapshots, &aside).unwrap();
+            faults.fail_write.store(false, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            assert_eq!(cluster.nodes[away].raft().stats().restarts, 0);
+            let error = cluster.nodes[away].raft().propose(upsert("refused")).await.unwrap_err().to_string();
+            assert!(error.contains("cannot be written as a snapshot"), "{error}");
+            std::fs::rename(&aside, &snapshots).unwrap();
+            cluster.write("after").await;
+            cluster.everywhere("after").await;
+            let stats = cluster.nodes[away].raft().stats();
+            assert!(stats.restarts == 1 && stats.last_snapshot_index > 20, "{stats:?}");
+            assert_eq!(cluster.nodes[away].raft().refused(), None);
+            assert_eq!(folder.count("snapshots"), 1, "the log does not reach back to older ones");
+            // All of it is on the disk, and the others can do without one that has it all.
+            let other = (away + 1) % 3;
+            cluster.kill(other);
+            cluster.kill(away);
+            cluster.revive(away).await;
+            cluster.write("last").await;
+            cluster.everywhere("last").await;
+            assert!((0..20).all(|number| has(cluster.nodes[away].raft(), &format!("n{number}"))));
+            assert_eq!(cluster.nodes[away].raft().refused(), None);
+        });
+    }
+}
+
+#[test]
+fn a_process_that_ends_before_its_disk_is_well_starts_from_what_the_disk_has() {
+    virtual_time().block_on(async {
+        let (mut cluster, away) = applied_and_not_written(7).await;
+        cluster.kill(away);
+        cluster.nodes[away].faults.fail_write.store(false, Ordering::SeqCst);
+        cluster.revive(away).await;
+        assert!(has(cluster.nodes[away].raft(), "before") && !has(cluster.nodes[away].raft(), "n19"));
+        cluster.write("after").await;
+        cluster.everywhere("after").await;
+        assert!((0..20).all(|number| has(cluster.nodes[away].raft(), &format!("n{number}"))));
+    });
+}
+
+#[test]
+fn a_follower_whose_disk_lost_what_it_had_synced_stays_out_with_a_sentence() {
+    virtual_time().block_on(async {
+        let cluster = three(8).await;
+        let follower = (cluster.settle().await + 1) % 3;
+        cluster.write("first").await;
+        cluster.everywhere("first").await;
+        let log = cluster.nodes[follower].folder.newest("log");
+        let earlier = std::fs::read(&log).unwrap();
+        for number in 0..20 {
+            cluster.write(&format!("n{number}")).await;
+        }
+        cluster.everywhere("n19").await;
+        let faults = Arc::clone(&cluster.nodes[follower].faults);
+        faults.fail_write.store(true, Ordering::SeqCst);
+        cluster.write("missed").await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        std::fs::write(&log, earlier).unwrap();
+        faults.fail_write.store(false, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let raft = cluster.nodes[follower].raft();
+        let error = raft.propose(upsert("refused")).await.unwrap_err().to_string();
+        assert!(error.contains("was acknowledged") && error.contains("lost synced data"), "{error}");
+        assert!(raft.stats().restarts == 0 && has(raft, "n19"), "reads go on");
+        cluster.write("without it").await;
     });
 }
