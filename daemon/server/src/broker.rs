@@ -135,6 +135,12 @@ impl Broker {
         }
     }
 
+    /// Forgets everything but which tokens it gave: a worker of before must not hold one that is given again, also when this server
+    /// has lost a majority for a while and leads on in the same term.
+    pub fn begin_anew(&mut self) {
+        *self = Self { last_token: self.last_token, ..Self::new(self.limits) };
+    }
+
     /// Takes an evaluation in. One that a worker has at the moment comes back once that is acknowledged.
     pub fn enqueue(&mut self, evaluation: Arc<Evaluation>, now: Time) -> Vec<Action> {
         let id = evaluation.id;

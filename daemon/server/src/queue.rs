@@ -48,7 +48,6 @@ struct Inner {
 /// The queue; handed out as a borrow by the server.
 #[derive(Debug)]
 pub struct Queue {
-    limits: Limits,
     clock: Clock,
     inner: Mutex<Inner>,
     ready: Notify,
@@ -67,14 +66,7 @@ impl Queue {
             outbox: Vec::new(),
             planned: None,
         };
-        Self {
-            limits,
-            clock,
-            inner: Mutex::new(inner),
-            ready: Notify::new(),
-            outbox: Notify::new(),
-            due: Notify::new(),
-        }
+        Self { clock, inner: Mutex::new(inner), ready: Notify::new(), outbox: Notify::new(), due: Notify::new() }
     }
 
     /// Begins anew with the open evaluations of the state (a new leader, or after a restore). Blocked ones go on at once when
@@ -88,7 +80,7 @@ impl Queue {
         let mut inner = self.lock();
         inner.leading = true;
         inner.paused = paused == Paused::Yes;
-        inner.broker = Broker::new(self.limits);
+        inner.broker.begin_anew();
         inner.blocked = Blocked::default();
         inner.outbox.clear();
         for (node, class, index) in helpful {
@@ -107,7 +99,7 @@ impl Queue {
     pub fn clear(&self) {
         let mut inner = self.lock();
         inner.leading = false;
-        inner.broker = Broker::new(self.limits);
+        inner.broker.begin_anew();
         inner.blocked = Blocked::default();
         inner.outbox.clear();
     }

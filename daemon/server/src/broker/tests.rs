@@ -57,6 +57,20 @@ fn a_job_has_one_evaluation_in_flight_and_only_the_newest_of_the_rest_goes_on() 
 }
 
 #[test]
+fn a_token_of_before_is_not_given_again_when_it_begins_anew() {
+    let mut broker = Broker::new(Limits::default());
+    add(&mut broker, evaluation(1, "a", 50), 1);
+    let (_, before) = take(&mut broker, 1).unwrap();
+    broker.begin_anew();
+    assert_eq!((take(&mut broker, 1), broker.stats()), (None, Stats::default()));
+    add(&mut broker, evaluation(1, "a", 50), 2);
+    let (_, after) = take(&mut broker, 2).unwrap();
+    assert_eq!(broker.acknowledge(id(1), before, at(2)), Err(StaleDelivery));
+    assert_eq!(broker.pause(id(1), before), Err(StaleDelivery));
+    assert!(broker.acknowledge(id(1), after, at(2)).is_ok());
+}
+
+#[test]
 fn the_same_job_id_in_another_namespace_is_another_job() {
     let mut broker = Broker::new(Limits::default());
     add(&mut broker, evaluation(1, "a", 50), 1);
