@@ -112,6 +112,7 @@ async fn register(inner: &Inner, connection: &dyn Connection) -> Duration {
         match limited(call::<_, NodeRegisterResponse>(connection, Method::NodeRegister, &request)).await {
             Ok(answer) => {
                 inner.contact();
+                inner.context.updates.numbered(answer.reported);
                 return at_least(answer.heartbeat_ttl.to_std());
             }
             Err(error) => {
@@ -203,9 +204,16 @@ pub async fn keep_telling(inner: Arc<Inner>, connection: Arc<dyn Connection>) {
             node_id: inner.context.identity.id,
             secret: inner.context.identity.secret,
             updates: batch.updates.clone(),
+            number: inner.context.updates.number(inner.context.runtime.clock.now()),
         };
         let method = Method::NodeUpdateAllocations;
         match limited(call::<_, NodeAllocationUpdateResponse>(&*connection, method, &request)).await {
+            Ok(answer) if answer.reported > request.number => {
+                // A batch of before a restart of this agent, numbered by a clock that was ahead, came later.
+                inner.context.updates.numbered(answer.reported);
+                inner.context.updates.retry();
+                inner.contact();
+            }
             Ok(answer) => {
                 tracing::trace!(index = answer.index, count = batch.updates.len(), "told what became of allocations");
                 backoff = Backoff::new(LONGEST_UPDATE);

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use nomadd_model::AllocationId;
+use nomadd_model::{AllocationId, Time};
 use nomadd_rpc::AllocationUpdate;
 use tokio::sync::Notify;
 
@@ -37,6 +37,8 @@ pub struct Updates {
 #[derive(Debug, Default)]
 struct Waiting {
     next: u64,
+    /// The number of the newest batch.
+    number: u64,
     urgent: bool,
     order: BTreeSet<(u64, AllocationId)>,
     updates: BTreeMap<AllocationId, (u64, AllocationUpdate)>,
@@ -113,6 +115,19 @@ impl Updates {
         (!numbers.is_empty()).then_some(Batch { updates, numbers })
     }
 
+    /// Servers have a batch of this node with this number: the next ones are above it.
+    pub fn numbered(&self, number: u64) {
+        let mut waiting = self.lock();
+        waiting.number = waiting.number.max(number);
+    }
+
+    /// The number of the batch that is sent now: higher than any before. The time keeps those of two lives of this agent apart.
+    pub fn number(&self, now: Time) -> u64 {
+        let mut waiting = self.lock();
+        waiting.number = u64::try_from(now.0).unwrap_or(0).max(waiting.number + 1);
+        waiting.number
+    }
+
     /// Puts a batch that did not arrive back in line: it is due at once.
     pub fn retry(&self) {
         self.lock().urgent = true;
@@ -162,6 +177,17 @@ mod tests {
         assert_eq!(updates.next().await.updates, [update(1, ClientStatus::Running)]);
         updates.acknowledge(&again);
         assert_eq!(updates.waiting(), 0);
+    }
+
+    #[test]
+    fn batches_are_numbered_upwards_whatever_the_clock_does() {
+        let updates = Updates::default();
+        assert_eq!(updates.number(Time(1000)), 1000);
+        assert_eq!(updates.number(Time(10)), 1001, "the clock was set back");
+        updates.numbered(5000);
+        updates.numbered(4000);
+        assert_eq!(updates.number(Time(2000)), 5001, "servers have had more before this agent was restarted");
+        assert_eq!(updates.number(Time(9000)), 9000);
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,6 +23,8 @@ noun! {
         pub index: u64 = "Index",
         /// How long until the next heartbeat is due.
         pub heartbeat_ttl: Duration = "HeartbeatTTL",
+        /// The number of the node's newest batch of updates that servers have; the next ones are above it.
+        pub reported: u64 = "Reported",
     }
 
     /// A node is still here.
@@ -40,16 +42,20 @@ noun! {
         pub unknown: bool = "Unknown",
     }
 
-    /// What became of allocations; sent in batches, in order.
+    /// What became of allocations; sent in batches, in order. A batch that comes after a newer one of its node is not taken.
     pub struct NodeAllocationUpdateRequest {
         pub node_id: NodeId = "NodeID",
         pub secret: NodeSecret = "Secret",
         pub updates: Vec<AllocationUpdate> = "Updates",
+        /// Rises with every batch, the same one sent again included; zero: taken in any order.
+        pub number: u64 = "Number",
     }
 
-    /// The updates are durable.
+    /// The updates are durable, unless a newer batch was there already.
     pub struct NodeAllocationUpdateResponse {
         pub index: u64 = "Index",
+        /// The number of the node's newest batch; one above the batch's own: this one was not taken.
+        pub reported: u64 = "Reported",
     }
 
     /// What a client says of one allocation.

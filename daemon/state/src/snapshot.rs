@@ -47,6 +47,7 @@ noun! {
         pub node: Arc<Node> = "Node",
         pub secret: SecretId = "Secret",
         pub generation: u64 = "Generation",
+        pub reported: u64 = "Reported",
     }
 
     /// A job record. Counts are made anew from what follows.

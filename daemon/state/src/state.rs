@@ -27,6 +27,9 @@ pub struct State {
     pub(crate) jobs: OrdMap<JobKey, Arc<JobRecord>>,
     pub(crate) children: OrdSet<(JobKey, JobKey)>,
     pub(crate) nodes: OrdMap<NodeId, Arc<NodeRecord>>,
+    /// The number of the newest batch of what each node said of its allocations. Apart from the records of nodes: it changes often,
+    /// and nobody who watches nodes need look again.
+    pub(crate) reports: OrdMap<NodeId, u64>,
     pub(crate) allocations: OrdMap<AllocationId, Arc<Allocation>>,
     pub(crate) allocations_by_job: OrdSet<(u64, AllocationId)>,
     pub(crate) allocations_by_node: OrdSet<(NodeId, AllocationId)>,
@@ -59,6 +62,7 @@ impl State {
             children: OrdSet::new(),
             nodes: OrdMap::new(),
             allocations: OrdMap::new(),
+            reports: OrdMap::new(),
             allocations_by_job: OrdSet::new(),
             allocations_by_node: OrdSet::new(),
             allocations_by_evaluation: OrdSet::new(),

@@ -219,6 +219,38 @@ fn a_stopped_allocation_holds_its_room_until_its_client_is_done_or_a_successor_t
 }
 
 #[test]
+fn what_a_slow_way_brings_after_a_newer_batch_of_the_node_is_not_taken() {
+    let mut cluster = Cluster::new();
+    cluster.register(2);
+    cluster.place(&[(1, 100), (2, 100)]);
+    let mut say = |batches: &[(u64, u8, ClientStatus)]| {
+        let update = |(number, id, client_status): &(u64, u8, ClientStatus)| AllocationClientUpdate {
+            id: allocation(*id),
+            client_status: *client_status,
+            number: *number,
+            ..AllocationClientUpdate::default()
+        };
+        let updates = batches.iter().map(update).collect();
+        cluster.apply(Command::AllocationClientUpdate(AllocationClientUpdates { updates, evaluations: vec![] }));
+        [1, 2].map(|id| cluster.allocation(id).client_status)
+    };
+    let (running, complete, failed) = (ClientStatus::Running, ClientStatus::Complete, ClientStatus::Failed);
+    assert_eq!(say(&[(7, 1, running), (7, 2, running)]), [running, running], "all of a batch is taken");
+    assert_eq!(say(&[(8, 1, complete)]), [complete, running]);
+    assert_eq!(say(&[(7, 1, running), (7, 2, failed)]), [complete, running], "a late one changes nothing");
+    assert_eq!(say(&[(8, 1, running)]), [complete, running], "the same one a second time neither");
+    assert_eq!(say(&[(9, 2, failed), (8, 2, running)]), [complete, failed], "nor in one entry with a newer one");
+    let stored = {
+        let mut bytes = Vec::new();
+        snapshot::write(&cluster.state, &mut bytes).unwrap();
+        snapshot::read(&bytes[..]).unwrap()
+    };
+    assert_eq!((stored.reported(NODE), &stored), (9, &cluster.state), "snapshots keep it");
+    cluster.apply(Command::NodeDeregister(NodeDeregister { ids: vec![NODE], ..NodeDeregister::default() }));
+    assert_eq!(cluster.state.reported(NODE), 0, "a node that was forgotten begins anew");
+}
+
+#[test]
 fn plans_of_an_older_job_or_an_older_state_are_dropped_whole() {
     let mut cluster = Cluster::new();
     cluster.register(1);

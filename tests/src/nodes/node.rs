@@ -245,7 +245,7 @@ impl Node {
             }
             let running = updates.iter().filter(|update| update.client_status == ClientStatus::Running).count();
             // Until this batch is acknowledged no other goes: nothing is lost, and the order is kept.
-            let request = NodeAllocationUpdateRequest { node_id: self.id, secret: self.secret, updates };
+            let request = NodeAllocationUpdateRequest { node_id: self.id, secret: self.secret, updates, number: 0 };
             let method = Method::NodeUpdateAllocations;
             while call::<_, NodeAllocationUpdateResponse>(&*self.servers, method, &request).await.is_err() {
                 self.failed().await;

@@ -107,6 +107,13 @@ impl Host {
         let duties = runtime.tasks.child();
         let runtime = Runtime { tasks: duties.clone(), ..runtime };
         let server = Server::start(config, raft.clone(), runtime).map_err(|error| error.to_string())?;
+        let (net, mut leadership) = (Arc::clone(&self.net), raft.leadership());
+        tokio::spawn(async move {
+            while leadership.changed().await.is_ok() {
+                let term = leadership.borrow_and_update().term;
+                net.leadership_changed(term);
+            }
+        });
         self.net.listen(&self.address, Arc::new(Surface::new(server.clone())), &life);
         self.running = Some(Running { life, raft, server, duties });
         Ok(())

@@ -37,11 +37,6 @@ mutants! {
 }
 
 impl Mutant {
-    /// Whether seeds have found it. Of the others nobody knows yet whether the simulation is too weak or the code too strong, so
-    /// `make test` does not hunt them; `make simulate MUTANT=name` does.
-    pub const fn is_found(self) -> bool {
-        !matches!(self, Self::NoFitCheck)
-    }
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|mutant| mutant.name() == name)
     }

@@ -94,9 +94,6 @@ impl Nemesis {
                     self.say(format!("the disk of s{at} is well again"));
                     hosts[at].platter.full.store(false, Ordering::SeqCst);
                     hosts[at].platter.failing.store(false, Ordering::SeqCst);
-                    // A follower may have applied what its own disk did not take; the raft room then says that synced data is
-                    // lost and waits for a restart of the process (seed 12 without the next line). Here the operator does it.
-                    self.crash(hosts, at, 10, 60);
                 }
                 Undo::Mend => {
                     self.say("the network is whole".to_owned());
@@ -230,11 +227,8 @@ impl Nemesis {
         self.net.mend();
         self.undo.clear();
         for at in 0..hosts.len() {
-            let full = hosts[at].platter.full.swap(false, Ordering::SeqCst);
-            let failing = hosts[at].platter.failing.swap(false, Ordering::SeqCst);
-            if full || failing {
-                hosts[at].crash();
-            }
+            hosts[at].platter.full.store(false, Ordering::SeqCst);
+            hosts[at].platter.failing.store(false, Ordering::SeqCst);
             self.restart(hosts, at).await?;
         }
         Ok(())

@@ -24,6 +24,9 @@ use super::tamper;
 /// How long a caller waits for a host that says nothing.
 const SILENCE: Duration = Duration::from_secs(2);
 
+/// Of a thousand batches of what nodes say so many stray also when the network is well.
+const STRAY: u64 = 50;
+
 /// One life of a host: over when it crashes.
 #[derive(Clone, Debug)]
 pub struct Life(Arc<AtomicBool>);
@@ -60,6 +63,8 @@ pub struct Net {
     cut: Mutex<BTreeSet<(String, String)>>,
     slow: Mutex<BTreeSet<String>>,
     delivered: Mutex<BTreeMap<EvaluationId, Delivered>>,
+    /// The newest token of each term.
+    tokens: Mutex<BTreeMap<u64, u64>>,
     again: Mutex<BTreeMap<String, Vec<u8>>>,
     pub wrong: Mutex<Vec<String>>,
     /// Of a thousand messages so many are lost, or done twice.
@@ -89,6 +94,7 @@ impl Net {
             cut: Mutex::default(),
             slow: Mutex::default(),
             delivered: Mutex::default(),
+            tokens: Mutex::default(),
             again: Mutex::default(),
             wrong: Mutex::default(),
             lossy: AtomicU64::new(0),
@@ -131,8 +137,13 @@ impl Net {
         Arc::new(Link { net: Arc::clone(self), from: from.to_owned(), to: to.to_owned(), life: life.clone() })
     }
 
-    /// Notes who works on which evaluation. At most one worker has one of a job, as far as one leader's tokens go: they rise
-    /// as long as it leads without a break, and a worker of before a break is refused by its token.
+    /// Whoever leads a term no longer does, or does again: it has forgotten who works on what, and refuses them by their tokens.
+    pub fn leadership_changed(&self, term: u64) {
+        self.delivered.lock().unwrap().retain(|_, held| held.token >> 40 != term);
+    }
+
+    /// Notes who works on which evaluation. Of a job at most one is with a worker as long as a server leads without a break; and
+    /// tokens rise for a whole term, so that one of before a break is never that of another worker.
     fn watch(&self, method: Method, request: &[u8], answer: &[u8]) {
         let mut delivered = self.delivered.lock().unwrap();
         match method {
@@ -142,11 +153,14 @@ impl Net {
                 };
                 let now = tokio::time::Instant::now();
                 let (term, job) = (token >> 40, (evaluation.namespace.clone(), evaluation.job_id.clone()));
+                let newest = self.tokens.lock().unwrap().insert(term, token).unwrap_or(0);
+                if token <= newest {
+                    let text = format!("token {token} was given after token {newest} of the same term");
+                    self.wrong.lock().unwrap().push(text);
+                }
                 let other = delivered
                     .iter()
-                    .find(|(_, held)| {
-                        held.job == job && held.token >> 40 == term && held.token <= token && held.until > now
-                    })
+                    .find(|(_, held)| held.job == job && held.token >> 40 == term && held.until > now)
                     .map(|(id, held)| (*id, held.token));
                 if let Some((other, held)) = other {
                     self.wrong.lock().unwrap().push(format!(
@@ -252,10 +266,24 @@ impl Link {
                 Ok(tamper::append(&request, mutant, clock, hit))
             }
             (Some(Mutant::DroppedStatus), Method::NodeUpdateAllocations) if hit() => {
-                Err(encode(&NodeAllocationUpdateResponse { index: 1 }).unwrap())
+                Err(encode(&NodeAllocationUpdateResponse { index: 1, reported: 0 }).unwrap())
             }
             _ => Ok(request),
         }
+    }
+
+    /// What a node says arrives once more over another server, when newer words of the node may have come already.
+    fn stray(&self, request: Vec<u8>) {
+        let (net, from, late) = (Arc::clone(&self.net), self.from.clone(), self.net.dice.millis(0, 3000));
+        tokio::spawn(async move {
+            tokio::time::sleep(late).await;
+            let all: Vec<Listening> = net.listening.lock().unwrap().values().cloned().collect();
+            if !all.is_empty() {
+                let there = net.dice.pick(&all).clone();
+                let _answer = there.service.call(&Peer::in_process(), Method::NodeUpdateAllocations, &request).await;
+                net.trace.note(format!("{from} again").as_bytes());
+            }
+        });
     }
 
     async fn serve(net: Arc<Net>, there: Listening, from: String, method: Method, request: Vec<u8>) -> Answered {
@@ -266,7 +294,8 @@ impl Link {
             if method == Method::NodeUpdateAllocations && net.is(Mutant::ReorderedStatus) {
                 let before = net.again.lock().unwrap().insert(from.clone(), request.clone());
                 if let Some(before) = before.filter(|before| older(before, &request) && net.dice.chance(300)) {
-                    let _answer = there.service.call(&peer, method, &before).await;
+                    let unnumbered = NodeAllocationUpdateRequest { number: 0, ..decode(&before).unwrap() };
+                    let _answer = there.service.call(&peer, method, &encode(&unnumbered).unwrap()).await;
                 }
             }
         }
@@ -285,8 +314,7 @@ fn older(before: &[u8], after: &[u8]) -> bool {
     !ids(before).is_disjoint(&ids(after))
 }
 
-/// What may be done twice by a network that loses answers. Not what a node says of its allocations: that comes over TCP, and the
-/// node itself sends it again only when it was not answered.
+/// What may be done twice by a network that loses answers.
 const fn may_repeat(method: Method) -> bool {
     matches!(
         method,
@@ -295,6 +323,7 @@ const fn may_repeat(method: Method) -> bool {
             | Method::RaftPreVote
             | Method::NodeRegister
             | Method::NodeHeartbeat
+            | Method::NodeUpdateAllocations
             | Method::ReadIndex
     )
 }
@@ -323,7 +352,11 @@ impl Connection for Link {
             }
         }
         let life = there.life.clone();
-        let twice = may_repeat(method) && net.dice.chance(net.doubling.load(Ordering::SeqCst));
+        let mut twice = may_repeat(method) && net.dice.chance(net.doubling.load(Ordering::SeqCst));
+        if method == Method::NodeUpdateAllocations && (twice || net.dice.chance(STRAY)) {
+            twice = false;
+            self.stray(request.clone());
+        }
         let serve = |there: Listening| {
             tokio::spawn(Self::serve(Arc::clone(net), there, self.from.clone(), method, request.clone()))
         };

@@ -45,6 +45,8 @@ struct Inner {
     /// Allocations fail now and then.
     failing: bool,
     sent: u64,
+    /// The number of the newest batch.
+    number: u64,
 }
 
 pub fn described(number: u8) -> Node {
@@ -222,15 +224,18 @@ impl FakeNode {
                 continue;
             }
             let count = updates.len();
-            let request = NodeAllocationUpdateRequest { node_id: self.id, secret: self.secret, updates };
+            let (node_id, secret, method) = (self.id, self.secret, Method::NodeUpdateAllocations);
+            let mut request = NodeAllocationUpdateRequest { node_id, secret, updates, number: 0 };
             loop {
+                request.number = {
+                    let mut inner = self.inner.lock().unwrap();
+                    inner.number += 1;
+                    inner.number
+                };
                 let server = self.server();
-                match self
-                    .ask::<_, NodeAllocationUpdateResponse>(&server, Method::NodeUpdateAllocations, &request)
-                    .await
-                {
-                    Ok(_) => break,
-                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                match self.ask::<_, NodeAllocationUpdateResponse>(&server, method, &request).await {
+                    Ok(answer) if answer.reported <= request.number => break,
+                    _ => tokio::time::sleep(Duration::from_millis(50)).await,
                 }
             }
             let mut inner = self.inner.lock().unwrap();

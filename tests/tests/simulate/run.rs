@@ -94,6 +94,7 @@ async fn live(seed: u64, mutant: Option<Mutant>) -> Outcome {
         for _ in 0..2 {
             tokio::spawn(work::rival(Arc::clone(&desk)));
         }
+        tokio::spawn(work::squatter(Arc::clone(&desk)));
         let mut nemesis = Nemesis::new(dice.clone(), &net, &nodes);
         let end = Instant::now() + TROUBLE;
         while Instant::now() < end {
@@ -106,6 +107,10 @@ async fn live(seed: u64, mutant: Option<Mutant>) -> Outcome {
         desk.stop.store(true, Ordering::SeqCst);
         nodes.iter().for_each(|node| node.fail(false));
         nemesis.heal(&mut hosts).await?;
+        publish(&hosts, &desk);
+        if !work::evict(&desk).await {
+            return Err(vec!["nobody stops a job after healing".to_owned()]);
+        }
         publish(&hosts, &desk);
         settle(&mut watch, &hosts, &nodes, &desk, &net).await?;
         for host in &hosts {

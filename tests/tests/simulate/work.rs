@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nomadd_model::{Evaluation, EvaluationId, EvaluationStatus, JobRegisterRequest, Namespace, NodeId, Trigger, spec};
+use nomadd_model::{
+    Evaluation, EvaluationId, EvaluationStatus, JobRegisterRequest, Namespace, NodeId, Plan, Time, Trigger, spec,
+};
 use nomadd_scheduler::{Context, process};
 use nomadd_server::Caller;
-use nomadd_state::{Command, NodeRegister, PlanResults, State};
+use nomadd_state::{Command, JobRegister, NodeRegister, PlanResults, State};
 
 use super::dice::{Dice, Trace};
 use super::history::{History, What};
@@ -224,42 +226,98 @@ pub async fn rival(desk: Arc<Desk>) {
         let job = *desk.dice.pick(&JOBS);
         let Some(found) = state.job("default", job) else { continue };
         number += 1;
-        let mut id = [0xaa; 16];
-        id[8..].copy_from_slice(&number.to_be_bytes());
-        let evaluation = Evaluation {
-            id: EvaluationId::from_random(id),
-            namespace: "default".into(),
-            job_id: job.into(),
-            kind: found.kind.as_str().into(),
-            priority: found.priority,
-            triggered_by: Trigger::JobRegister,
-            status: EvaluationStatus::Pending,
-            ..Evaluation::default()
-        };
-        let outcome = process(&state, &evaluation, &Context { now, seed: desk.dice.seed() });
-        let Some(mut plan) = outcome.plan else { continue };
-        tokio::time::sleep(desk.dice.millis(1, 400)).await;
-        let Some((to, leader)) = desk.leader() else { continue };
-        let placed: Vec<NodeId> =
-            plan.placements.iter().flat_map(|batch| &batch.placements).map(|one| one.node_id).collect();
-        let command = match desk.mutant {
-            Some(Mutant::NoStaleCheck) => {
-                plan.snapshot_index = 0;
-                Command::PlanResults(PlanResults { plans: vec![plan], ..PlanResults::default() })
-            }
-            Some(Mutant::NoFitCheck) => unchecked(&leader.server.state(), &placed, plan),
-            _ => Command::PlanResults(PlanResults { plans: vec![plan], ..PlanResults::default() }),
-        };
-        let proposed = async move { leader.raft.propose(command).await };
-        if let Ok(Ok(committed)) = tokio::time::timeout(PATIENCE, proposed).await {
-            desk.count("rival plans");
-            desk.trace.say(format!("a rival's plan for {job} from s{at} went in at s{to}, index {}", committed.index));
+        let plan = planned(&desk, &state, found, (0xaa, number), now);
+        hand_in(&desk, at, plan).await;
+    }
+}
+
+/// The job of the squatter.
+const SQUAT: &str = "squat";
+
+/// Places a job of its own, for which nobody else plans, again and again: its plans are never too old for the job, and often for the
+/// nodes, whose room the workers have given away meanwhile.
+pub async fn squatter(desk: Arc<Desk>) {
+    let mut number = 0_u64;
+    while !desk.stopped() {
+        tokio::time::sleep(desk.dice.millis(50, 300)).await;
+        let Some((at, leader)) = desk.leader() else { continue };
+        let Some(pattern) = leader.server.state().job("default", "large").cloned() else { continue };
+        number += 1;
+        let mut job = nomadd_model::Job::clone(&pattern);
+        (job.id, job.name) = (SQUAT.into(), SQUAT.into());
+        job.meta.insert("mark".to_owned(), number.to_string());
+        for task in job.task_groups.iter_mut().flat_map(|group| &mut group.tasks) {
+            task.resources.memory_mb = 400;
         }
+        let register = Command::JobRegister(JobRegister { job: Arc::new(job), ..JobRegister::default() });
+        let raft = leader.raft.clone();
+        let registered = tokio::time::timeout(PATIENCE, async move { raft.propose(register).await }).await;
+        let (state, now) = (leader.server.state(), leader.server.runtime().clock.now());
+        drop(leader);
+        let Some(found) = state.job("default", SQUAT).filter(|_| matches!(registered, Ok(Ok(_)))) else { continue };
+        let plan = planned(&desk, &state, found, (0xbb, number), now);
+        hand_in(&desk, at, plan).await;
+    }
+}
+
+/// Stops the squatter's job; whether somebody did.
+pub async fn evict(desk: &Desk) -> bool {
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let Some((_, to)) = desk.leader() else { continue };
+        let stop = async move {
+            let options = nomadd_server::jobs::StopOptions::default();
+            nomadd_server::jobs::deregister(&to.server, &Caller::anonymous(), "default", SQUAT, options).await
+        };
+        if matches!(tokio::time::timeout(PATIENCE, stop).await, Ok(Ok(_))) {
+            return true;
+        }
+    }
+    false
+}
+
+/// What the scheduler makes of a job, for an evaluation that is nowhere else.
+fn planned(desk: &Desk, state: &State, job: &nomadd_model::Job, (whose, number): (u8, u64), now: Time) -> Option<Plan> {
+    let mut id = [whose; 16];
+    id[8..].copy_from_slice(&number.to_be_bytes());
+    let evaluation = Evaluation {
+        id: EvaluationId::from_random(id),
+        namespace: "default".into(),
+        job_id: job.id.clone(),
+        kind: job.kind.as_str().into(),
+        priority: job.priority,
+        triggered_by: Trigger::JobRegister,
+        status: EvaluationStatus::Pending,
+        ..Evaluation::default()
+    };
+    process(state, &evaluation, &Context { now, seed: desk.dice.seed() }).plan
+}
+
+/// Hands a plan in after a while, to whoever leads then.
+async fn hand_in(desk: &Desk, at: usize, plan: Option<Plan>) {
+    let Some(mut plan) = plan else { return };
+    let job = plan.job_id.clone();
+    tokio::time::sleep(desk.dice.millis(1, 400)).await;
+    let Some((to, leader)) = desk.leader() else { return };
+    let placed: Vec<NodeId> =
+        plan.placements.iter().flat_map(|batch| &batch.placements).map(|one| one.node_id).collect();
+    let command = match desk.mutant {
+        Some(Mutant::NoStaleCheck) => {
+            plan.snapshot_index = 0;
+            Command::PlanResults(PlanResults { plans: vec![plan], ..PlanResults::default() })
+        }
+        Some(Mutant::NoFitCheck) => unchecked(&leader.server.state(), &placed, plan),
+        _ => Command::PlanResults(PlanResults { plans: vec![plan], ..PlanResults::default() }),
+    };
+    let proposed = async move { leader.raft.propose(command).await };
+    if let Ok(Ok(committed)) = tokio::time::timeout(PATIENCE, proposed).await {
+        desk.count("rival plans");
+        desk.trace.say(format!("a rival's plan for {job} from s{at} went in at s{to}, index {}", committed.index));
     }
 }
 
 /// A plan that meets nodes which seem to have room for everything, for this one index.
-fn unchecked(state: &State, nodes: &[NodeId], plan: nomadd_model::Plan) -> Command {
+fn unchecked(state: &State, nodes: &[NodeId], plan: Plan) -> Command {
     let register = |grown: bool| {
         nodes.iter().filter_map(move |id| {
             let mut node = nomadd_model::Node::clone(state.node(*id)?);

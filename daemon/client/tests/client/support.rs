@@ -171,13 +171,13 @@ impl Service for Server {
         let answer = match method {
             Method::NodeRegister => {
                 decode::<NodeRegisterRequest>(request)?;
-                encode(&NodeRegisterResponse { index: 1, heartbeat_ttl })?
+                encode(&NodeRegisterResponse { index: 1, heartbeat_ttl, reported: 0 })?
             }
             Method::NodeHeartbeat => encode(&NodeHeartbeatResponse { index: 1, heartbeat_ttl, unknown: false })?,
             Method::NodeUpdateAllocations => {
                 let request: NodeAllocationUpdateRequest = decode(request)?;
                 state.updates.extend(request.updates);
-                encode(&NodeAllocationUpdateResponse { index: 1 })?
+                encode(&NodeAllocationUpdateResponse { index: 1, reported: request.number })?
             }
             other => return Err(RpcError::Refused(format!("{other:?}"))),
         };

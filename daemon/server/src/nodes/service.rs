@@ -54,9 +54,10 @@ impl Service for NodeService {
         let answer = match method {
             Method::NodeRegister => {
                 let NodeRegisterRequest { node, secret } = decode(request)?;
+                let id = node.id;
                 let (index, heartbeat_ttl) =
                     registration::register(&self.0, node, SecretId(secret.0)).await.map_err(rpc_error)?;
-                encode(&NodeRegisterResponse { index, heartbeat_ttl })?
+                encode(&NodeRegisterResponse { index, heartbeat_ttl, reported: self.0.state().reported(id) })?
             }
             Method::NodeHeartbeat => {
                 let NodeHeartbeatRequest { node_id, secret, status } = decode(request)?;
@@ -73,10 +74,11 @@ impl Service for NodeService {
                 }))?
             }
             Method::NodeUpdateAllocations => {
-                let NodeAllocationUpdateRequest { node_id, secret, updates } = decode(request)?;
+                let NodeAllocationUpdateRequest { node_id, secret, updates, number } = decode(request)?;
                 self.authenticate(node_id, SecretId(secret.0))?;
-                let index = self.0.client_updates().write(Report { node_id, updates }).await.map_err(rpc_error)?;
-                encode(&NodeAllocationUpdateResponse { index })?
+                let report = Report { node_id, updates, number };
+                let index = self.0.client_updates().write(report).await.map_err(rpc_error)?;
+                encode(&NodeAllocationUpdateResponse { index, reported: self.0.state().reported(node_id) })?
             }
             Method::NodeEvents => {
                 let NodeEventsRequest { node_id, secret, events } = decode(request)?;

@@ -16,6 +16,8 @@ use crate::reschedule;
 pub(crate) struct Report {
     pub(crate) node_id: NodeId,
     pub(crate) updates: Vec<AllocationUpdate>,
+    /// Its place among the reports of the node; zero: it has none.
+    pub(crate) number: u64,
 }
 
 /// Writes reports.
@@ -40,19 +42,20 @@ impl Batched for ClientUpdates {
         let state = self.raft.state();
         let mut triggers = BTreeMap::new();
         let mut updates = Vec::new();
-        for Report { node_id, updates: reported } in items {
+        for Report { node_id, updates: reported, number } in items {
+            if number != 0 && number <= state.reported(node_id) {
+                // It would not be taken, and must not have evaluations made either.
+                continue;
+            }
             for update in reported {
                 // A node speaks only of what is its own.
                 let Some(known) = state.allocation(update.id).filter(|known| known.node_id == node_id) else {
                     continue;
                 };
-                if is_overtaken(known, &update) {
-                    continue;
-                }
                 if let Some(trigger) = trigger(&state, known, &update) {
                     triggers.entry(JobKey::new(&known.namespace, &known.job_id)).or_insert(trigger);
                 }
-                updates.push(written(known, update));
+                updates.push(written(known, update, number));
             }
         }
         let evaluations = triggers.into_iter().map(|(key, trigger)| self.evaluation(&state, &key, trigger)).collect();
@@ -83,15 +86,7 @@ impl ClientUpdates {
     }
 }
 
-/// Whether the node itself has said later how the allocation ended: a report that took a slow way over another server must not
-/// make it run again.
-fn is_overtaken(known: &Allocation, update: &AllocationUpdate) -> bool {
-    matches!(known.client_status, ClientStatus::Complete | ClientStatus::Failed)
-        && !update.client_status.is_terminal()
-        && update.time.0 < known.modify_time
-}
-
-fn written(known: &Allocation, update: AllocationUpdate) -> AllocationClientUpdate {
+fn written(known: &Allocation, update: AllocationUpdate, number: u64) -> AllocationClientUpdate {
     let AllocationUpdate {
         id,
         client_status,
@@ -113,6 +108,7 @@ fn written(known: &Allocation, update: AllocationUpdate) -> AllocationClientUpda
         }),
         network_status: network_status.map(Box::new),
         time,
+        number,
     }
 }
 

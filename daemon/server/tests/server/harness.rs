@@ -264,7 +264,7 @@ impl Parts {
             if updates.is_empty() {
                 continue;
             }
-            let request = NodeAllocationUpdateRequest { node_id: self.id, secret: self.secret, updates };
+            let request = NodeAllocationUpdateRequest { node_id: self.id, secret: self.secret, updates, number: 0 };
             let _: NodeAllocationUpdateResponse =
                 call(&*self.connection, Method::NodeUpdateAllocations, &request).await.unwrap();
         }

@@ -1,4 +1,6 @@
 //! What clients say of their allocations. Only their half changes: the desired status is the servers'.
+//!
+//! Batches of one node are numbered by it: what a slow way brings after a newer batch would put allocations back, so it is not taken.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,8 +17,16 @@ impl Applier<'_> {
     pub(crate) fn client_updates(&mut self, command: AllocationClientUpdates) -> Response {
         let mut count = 0;
         let mut nodes = BTreeSet::new();
+        let mut batches = BTreeSet::new();
         for update in command.updates {
             let Some(old) = self.state.allocations.get(&update.id).cloned() else { continue };
+            if update.number != 0 && !batches.contains(&(old.node_id, update.number)) {
+                if update.number <= self.state.reported(old.node_id) {
+                    continue;
+                }
+                self.state.reports.insert(old.node_id, update.number);
+                batches.insert((old.node_id, update.number));
+            }
             nodes.insert(old.node_id);
             self.client_update(&old, update);
             count += 1;
@@ -40,6 +50,7 @@ impl Applier<'_> {
             deployment_status,
             network_status,
             time,
+            number: _,
         } = update;
         let mut new = (**old).clone();
         new.client_status = client_status;

@@ -118,6 +118,7 @@ impl Applier<'_> {
         let mut count = 0;
         for id in command.ids {
             let Some(record) = self.state.nodes.remove(&id) else { continue };
+            self.state.reports.remove(&id);
             count += 1;
             self.changed_in(Table::Nodes, WatchKey::Node(id));
             self.event(EventKind::NodeDeregistration, Subject::DeletedNode(record.node.clone()));

@@ -19,6 +19,8 @@ noun! {
         pub network_status: Option<Box<AllocNetworkStatus>> = "NetworkStatus",
         /// When the client saw it; zero: when it is applied.
         pub time: Time = "Time",
+        /// The number of its node's batch. Not taken after a batch with a higher one; zero: taken in any order.
+        pub number: u64 = "Number",
     }
 
     /// What clients say of their allocations; unknown ones are ignored.

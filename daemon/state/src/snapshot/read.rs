@@ -91,11 +91,14 @@ impl Builder {
                 self.state.root_keys.insert(key.meta.key_id, Arc::new(key));
             }
             Kind::Node => {
-                let StoredNode { node, secret, generation } = reader.decode()?;
+                let StoredNode { node, secret, generation, reported } = reader.decode()?;
                 let capacity = Arc::new(Capacity::of(&node));
                 let id = node.id;
                 let record = NodeRecord { node, capacity, usage: NodeUsage::default(), secret, generation };
                 self.state.nodes.insert(id, Arc::new(record));
+                if reported > 0 {
+                    self.state.reports.insert(id, reported);
+                }
             }
             Kind::Job => self.start_job(reader.decode()?),
             Kind::Resources => self.resources.push(Arc::new(reader.decode()?)),

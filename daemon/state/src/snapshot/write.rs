@@ -26,7 +26,8 @@ pub fn write(state: &State, out: impl Write) -> Result<(), SnapshotError> {
         frames.write(Kind::RootKey, &**key)?;
     }
     for record in state.nodes.values() {
-        let node = StoredNode { node: record.node.clone(), secret: record.secret, generation: record.generation };
+        let (node, reported) = (record.node.clone(), state.reported(record.node.id));
+        let node = StoredNode { node, secret: record.secret, generation: record.generation, reported };
         frames.write(Kind::Node, &node)?;
     }
     for (key, record) in &state.jobs {

@@ -107,6 +107,10 @@ impl State {
     pub fn node_generation(&self, id: NodeId) -> Option<u64> {
         self.nodes.get(&id).map(|record| record.generation)
     }
+    /// The number of a node's newest batch of what became of its allocations; 0 before the first numbered one.
+    pub fn reported(&self, id: NodeId) -> u64 {
+        self.reports.get(&id).copied().unwrap_or(0)
+    }
     /// What a node proves itself with.
     pub fn node_secret(&self, id: NodeId) -> Option<SecretId> {
         self.nodes.get(&id).map(|record| record.secret)
