@@ -6,6 +6,7 @@ mod hosts {
     pub mod deaths;
     pub mod first_cluster;
     pub mod hello;
+    pub mod migrate;
     pub mod network;
     pub mod trust;
     pub mod upgrade;

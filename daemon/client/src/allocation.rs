@@ -2,10 +2,12 @@
 //!
 //! `machine` decides for an allocation, `task` for one task, `restart` and `health` judge; `runner` performs.
 
+pub mod archive;
 pub mod health;
 pub mod launch;
 pub mod machine;
 pub mod previous;
+pub mod remote;
 pub mod restart;
 pub mod runner;
 pub mod shared;

@@ -12,7 +12,7 @@ use nomadd_runtime::{Runtime, TaskKind};
 use nomadd_supervisor::{Direct, Supervisor, TaskHandleId};
 use tokio::sync::{oneshot, watch};
 
-use crate::allocation::runner::{self, Origin, Runner};
+use crate::allocation::runner::{self, Origin, Previous, Runner};
 use crate::allocation::shared::{Message, Occasion, RequestError, Restart, Shared, group_of};
 use crate::config::ClientConfig;
 use crate::context::{Context, Parts};
@@ -114,8 +114,17 @@ impl Client {
         let kept = store.restore()?;
         let metadata = Dynamic::restore(&store)?;
         let now = runtime.clock.now();
-        let context =
-            Arc::new(Context::new(Parts { config, identity, runtime, supervisor, drivers, store, metadata, node }));
+        let context = Arc::new(Context::new(Parts {
+            config,
+            identity,
+            runtime,
+            connection: Arc::clone(&connection),
+            supervisor,
+            drivers,
+            store,
+            metadata,
+            node,
+        }));
         let inner = Arc::new(Inner {
             context,
             registered: watch::Sender::new(0),
@@ -391,12 +400,17 @@ impl Inner {
         }
     }
 
-    /// The allocation of this node whose files the new one takes over.
-    fn kept_by(&self, assigned: &AssignedAllocation) -> Option<Arc<Shared>> {
+    /// The allocation whose files the new one takes over: one of this node, or of another one when they are to be migrated.
+    fn kept_by(&self, assigned: &AssignedAllocation) -> Option<Previous> {
         let (_, group) = group_of(assigned)?;
-        let previous = assigned.allocation.previous_allocation;
-        let keeps = (group.ephemeral_disk.sticky || group.ephemeral_disk.migrate) && previous != assigned.allocation.id;
-        self.lock().get(&previous).filter(|_| keeps).cloned()
+        let (previous, disk) = (assigned.allocation.previous_allocation, &group.ephemeral_disk);
+        if previous.is_none() || previous == assigned.allocation.id {
+            return None;
+        }
+        match self.lock().get(&previous) {
+            Some(here) => (disk.sticky || disk.migrate).then(|| Previous::Here(Arc::clone(here))),
+            None => disk.migrate.then_some(Previous::Elsewhere(previous)),
+        }
     }
 
     async fn restore(self: &Arc<Self>, kept: Kept) {

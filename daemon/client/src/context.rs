@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use nomadd_driver::Registry;
 use nomadd_model::Node;
+use nomadd_rpc::Connection;
 use nomadd_runtime::{Pool, Runtime};
 use nomadd_supervisor::Supervisor;
 
@@ -24,6 +25,10 @@ pub struct Context {
     pub runtime: Runtime,
     /// For files: apart from the runtime's pool, so that a start does not wait for the scheduler.
     pub pool: Pool,
+    /// For files that move between nodes: apart from `pool`, so that starts do not wait for them.
+    pub transfers: Pool,
+    /// The way to servers.
+    pub connection: Arc<dyn Connection>,
     /// Runs processes.
     pub supervisor: Arc<dyn Supervisor>,
     /// Knows what a task's configuration means.
@@ -53,6 +58,8 @@ pub struct Parts {
     pub identity: Identity,
     /// The surroundings.
     pub runtime: Runtime,
+    /// The way to servers.
+    pub connection: Arc<dyn Connection>,
     /// Runs processes.
     pub supervisor: Arc<dyn Supervisor>,
     /// Knows what a task's configuration means.
@@ -67,16 +74,33 @@ pub struct Parts {
 
 /// How many files are worked on at a time.
 const FILE_WORK: usize = 8;
+/// How many allocations' files come or go at a time.
+const TRANSFERS: usize = 4;
 
 impl Context {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, identity, runtime, supervisor, drivers, store, metadata, mut node } = parts;
+        let Parts { config, identity, runtime, connection, supervisor, drivers, store, metadata, mut node } = parts;
         metadata.lay_over(&mut node);
         let host_environment = host_environment(&config, std::env::vars_os());
-        let (pool, updates) = (Pool::threads(FILE_WORK), Updates::default());
+        let (pool, transfers) = (Pool::threads(FILE_WORK), Pool::threads(TRANSFERS));
+        let updates = Updates::default();
         let node = RwLock::new(Arc::new(node));
-        Self { config, identity, runtime, pool, supervisor, drivers, store, metadata, updates, host_environment, node }
+        Self {
+            config,
+            identity,
+            runtime,
+            pool,
+            transfers,
+            connection,
+            supervisor,
+            drivers,
+            store,
+            metadata,
+            updates,
+            host_environment,
+            node,
+        }
     }
     /// What the host has.
     pub fn node(&self) -> Arc<Node> {

@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use nomadd_model::{AllocFileInfo, AllocationId, TaskStatus};
 use nomadd_runtime::Pool;
+use tokio::sync::mpsc;
 
+use crate::allocation::remote;
 use crate::allocation::shared::Shared;
 use crate::client::Client;
 
@@ -152,16 +154,23 @@ impl Client {
         let shared = self.0.shared(id).map_err(|_| FsError::UnknownAllocation(id))?;
         Ok(AllocationFiles { shared, pool: self.0.context.pool.clone() })
     }
+
+    /// What an allocation leaves to the one that replaces it, as a tar stream; a stream that breaks off ends with an error.
+    pub fn legacy(&self, id: AllocationId) -> Result<mpsc::Receiver<io::Result<bytes::Bytes>>, FsError> {
+        let files = self.files(id)?;
+        let tasks = files.tasks();
+        Ok(remote::serve(&self.0.context, files.shared.directory.root().to_owned(), tasks))
+    }
 }
 
 impl AllocationFiles {
+    fn tasks(&self) -> Vec<String> {
+        let view = self.shared.lock();
+        let group = view.group();
+        group.map(|(_, group)| group.tasks.iter().map(|task| task.name.to_string()).collect()).unwrap_or_default()
+    }
     fn root(&self) -> confined::Root {
-        let tasks = self
-            .shared
-            .lock()
-            .group()
-            .map(|(_, group)| group.tasks.iter().map(|task| task.name.to_string()).collect::<Vec<_>>());
-        confined::Root::new(self.shared.directory.root(), tasks.unwrap_or_default())
+        confined::Root::new(self.shared.directory.root(), self.tasks())
     }
 
     async fn blocking<T: Send + 'static>(

@@ -78,6 +78,7 @@ pub fn answer<'a>(app: &'a App, path: &'a str, call: Call) -> Pending<'a> {
         ["client", "allocation", id, "signal"] => later(move || client::signal(app, call, id)),
         ["client", "allocation", id, "gc"] => later(move || client::collect_allocation(app, call, id)),
         ["client", "allocation", id, "exec"] => later(move || exec::exec(app, call, id)),
+        ["client", "allocation", id, "snapshot"] => later(move || files::legacy(app, call, id)),
         ["client", "fs", "ls", id] => later(move || files::list(app, call, id)),
         ["client", "fs", "stat", id] => later(move || files::stat(app, call, id)),
         ["client", "fs", "cat", id] => later(move || files::cat(app, call, id)),

@@ -76,6 +76,8 @@ pub enum AllocationInput {
     Signaled(Text, String),
     /// Servers had lost sight of the node and see it again; for the record.
     Reconnected,
+    /// Something happened before the tasks began; for the record.
+    Note(String),
     /// Time has passed.
     Tick,
 }
@@ -260,6 +262,10 @@ impl AllocationMachine {
                 }
             }
             AllocationInput::Reconnected => self.tell_living(&TaskEvent::new(Kind::ClientReconnected, now)),
+            AllocationInput::Note(text) => {
+                self.tell_living(&TaskEvent::new(Kind::Setup, now).with(detail::MESSAGE, text));
+                return actions;
+            }
             AllocationInput::Tick => {
                 for name in self.names(|_, task| task.deadline().is_some_and(|deadline| deadline <= now)) {
                     self.task(&name, Input::Tick, now, seed, &mut actions);

@@ -1,10 +1,15 @@
 //! The loop of one allocation: takes what happens, asks the machine, performs what it says, tells servers and the disk.
 //!
 //! One tokio task per allocation, and one per task of it while that starts or runs. Decides nothing by itself.
+//! What comes before the beginning is `inherit`.
+
+mod inherit;
 
 use std::sync::Arc;
 
-use nomadd_model::{ClientStatus, Duration, JobType, MigrateStrategy, TaskStatus, Text, Time, UpdateStrategy};
+use nomadd_model::{
+    AllocationId, ClientStatus, Duration, JobType, MigrateStrategy, TaskStatus, Text, Time, UpdateStrategy,
+};
 use nomadd_rpc::{AllocationUpdate, AssignedAllocation};
 use nomadd_runtime::{TaskKind, Tasks};
 use nomadd_supervisor::{Adopted, ExitStatus, Handle, LossReason, TaskHandleId, signals};
@@ -14,9 +19,9 @@ use crate::allocation::launch;
 use crate::allocation::machine::{
     AllocationInput, AllocationMachine, GroupRules, Judge, StoredProgress, TaskAction, rules_of,
 };
-use crate::allocation::previous;
 use crate::allocation::shared::{Message, Occasion, Reply, RequestError, Restart, Running, Shared, group_of};
 use crate::allocation::task::{Action, Exit, Input, KillWish, Phase, StoredTask, TaskMachine};
+use crate::allocation::{previous, remote};
 use crate::context::Context;
 use crate::directory::AllocationDirectory;
 use crate::updates::Urgency;
@@ -31,6 +36,15 @@ pub enum Origin {
     Fresh,
     /// It was kept on disk by an earlier agent.
     Kept(StoredProgress),
+}
+
+/// The allocation that another one replaces.
+#[derive(Debug)]
+pub enum Previous {
+    /// On this node.
+    Here(Arc<Shared>),
+    /// On another one.
+    Elsewhere(AllocationId),
 }
 
 /// Why an allocation cannot run at all.
@@ -58,8 +72,10 @@ pub struct Runner {
     /// What is not to happen before a server says that the allocation is still wanted.
     held: Vec<(Text, Input)>,
     removal: Removal,
-    /// The allocation that it replaces on this node, when it keeps that one's files.
-    previous: Option<Arc<Shared>>,
+    /// The allocation that it replaces, when it keeps that one's files.
+    previous: Option<Previous>,
+    /// What came before it began.
+    early: Vec<Message>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -103,13 +119,14 @@ impl Runner {
             held,
             removal,
             previous: None,
+            early: Vec::new(),
         };
         runner.show();
         Ok((runner, shared))
     }
 
     /// Begins only when `previous` is over, and with its files.
-    pub fn after(&mut self, previous: Arc<Shared>) {
+    pub fn after(&mut self, previous: Previous) {
         self.previous = Some(previous);
     }
 
@@ -118,10 +135,8 @@ impl Runner {
         match origin {
             Origin::Fresh => {
                 self.shared.settle();
-                if let Some(previous) = &self.previous {
-                    previous.runner.closed().await;
-                }
-                if let Err(error) = self.prepare().await {
+                let inherited = self.inherit().await;
+                if let Err(error) = self.prepare(inherited).await {
                     tracing::error!(id = %self.shared.id, error, "cannot add an allocation");
                     self.refuse(&error);
                     self.finish().await;
@@ -130,6 +145,9 @@ impl Runner {
                 self.input(AllocationInput::Begin);
                 if self.assigned.allocation.desired_status.is_terminal() {
                     self.stop();
+                }
+                for message in std::mem::take(&mut self.early) {
+                    self.message(message);
                 }
             }
             Origin::Kept(progress) => {
@@ -151,19 +169,19 @@ impl Runner {
     }
 
     /// Directories and local state, before anything starts.
-    async fn prepare(&mut self) -> Result<(), String> {
+    async fn prepare(&mut self, inherited: Option<AllocationDirectory>) -> Result<(), String> {
         let (directory, store) = (self.shared.directory.clone(), self.context.store.clone());
         let (assigned, progress) = (Arc::clone(&self.assigned), self.machine.stored());
         self.kept = Some(progress.clone());
-        let previous = self.previous.take().map(|previous| previous.directory.clone());
         let made = self.context.pool.run(move || -> Result<(), String> {
             directory.build().map_err(|error| launch::chain(&error))?;
-            if let (Some(previous), Some((_, group))) = (&previous, group_of(&assigned))
+            if let (Some(previous), Some((_, group))) = (&inherited, group_of(&assigned))
                 && let Err(error) = previous::take_over(previous, &directory, group)
             {
                 // As in Nomad it begins without them.
                 tracing::error!(id = %assigned.allocation.id, error = launch::chain(&error), "the files of the previous allocation stay behind");
             }
+            remote::clear(&directory);
             store.put_assigned(&assigned).map_err(|error| launch::chain(&error))?;
             store.put_progress(assigned.allocation.id, &progress).map_err(|error| launch::chain(&error))
         });
@@ -533,7 +551,7 @@ pub async fn remove(context: &Context, shared: &Shared) {
 }
 
 /// What is said of an allocation that cannot run.
-pub fn refusal(id: nomadd_model::AllocationId, error: &str, time: Time) -> AllocationUpdate {
+pub fn refusal(id: AllocationId, error: &str, time: Time) -> AllocationUpdate {
     AllocationUpdate {
         id,
         client_status: ClientStatus::Failed,

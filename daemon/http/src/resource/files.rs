@@ -82,6 +82,17 @@ pub async fn read_at(app: &App, call: Call, id: &str) -> Answered {
     whole(files.read(path(&call)?, offset, limit).await?)
 }
 
+/// `GET /v1/client/allocation/ID/snapshot`: `alloc/data` and the tasks' `local`, as a tar stream, for the allocation that replaces
+/// this one on another node.
+pub async fn legacy(app: &App, call: Call, id: &str) -> Answered {
+    call.must_get()?;
+    app.caller(&call)?.resolve()?;
+    let unknown = || Failure::not_found(format!("Unknown allocation {id:?}"));
+    let pieces = app.client()?.legacy(id.parse().map_err(|_| unknown())?).map_err(|_| unknown())?;
+    let body = stream::unfold(pieces, |mut pieces| async move { Some((pieces.recv().await?, pieces)) });
+    Ok(answer::typed("application/x-tar", Body::from_stream(body.fuse())))
+}
+
 /// A file as it is, with headers that keep browsers from running it.
 fn whole(reader: FileReader) -> Answered {
     let body = stream::unfold(Some(reader), |reader| async move {
