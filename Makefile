@@ -7,6 +7,7 @@
 #   make power-cut [CUTS=20] [SEED=k]  a server in a virtual machine loses its power while it is written to; nothing acknowledged is lost
 #   make kept   keep the bytes that this release writes for the tests of later ones; after a new command, message or field, and before
 #               each release: adds to tests/kept of the rooms, never replaces
+#   make hostile [SECONDS=600]   a hostile peer at the ports of RPC and gossip for so long; memory may grow by 5 MB
 #   make bench  measure, print the table and write target/bench.json
 #   make bench-c1m  place 1,000 jobs of 1,000 tasks on 5,000 simulated nodes (NODES=, JOBS=, COUNT=, LIMIT= seconds)
 #   make completions man   write shell completions and manual pages (build does, too)
@@ -22,7 +23,7 @@ PROFILE := --release
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help build completions man run test simulate simulate-mutants power-cut kept bench bench-c1m deb rpm lint fmt deps
+.PHONY: help build completions man run test simulate simulate-mutants power-cut kept hostile bench bench-c1m deb rpm lint fmt deps
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -56,6 +57,10 @@ kept:
 	NOMADD_KEEP=1 $(CARGO) test $(PROFILE) --locked --quiet -p nomadd-state -p nomadd-raft -p nomadd-rpc -p nomadd-gossip \
 	  -p nomadd-client -p nomadd-executor every_release
 	@git status --short -- '*/tests/kept/*'
+
+hostile:
+	HOSTILE_SECONDS=$(or $(SECONDS),600) $(CARGO) test $(PROFILE) --locked -p nomadd-rpc --test hostile -- --nocapture
+	HOSTILE_SECONDS=$(or $(SECONDS),600) $(CARGO) test $(PROFILE) --locked -p nomadd-gossip --test flood -- --nocapture
 
 bench: build
 	@packaging/run-benches

@@ -4,6 +4,7 @@
 //! keyring's commands. Everything is sealed when there is a keyring. What this room says is a hint: nothing about raft, roles
 //! or nodes is decided by it. Servers and clients run one pool each of the same code.
 
+mod check;
 mod codec;
 mod config;
 mod core;
@@ -21,6 +22,7 @@ mod simulation;
 mod stream;
 mod wire;
 
+pub use check::{check_message, check_packet, spoken};
 pub use config::{Config, Pace};
 pub use error::{ForceLeaveError, JoinError, KeyError, KeyringError, StartError, TagsError};
 pub use key::{GossipKey, generate_key};

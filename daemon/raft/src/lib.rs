@@ -17,6 +17,7 @@
 
 mod answer;
 pub mod archive;
+mod check;
 mod config;
 pub mod disk;
 mod error;
@@ -45,6 +46,7 @@ mod watch;
 mod wire;
 
 pub use archive::SnapshotHeader;
+pub use check::check_message;
 pub use config::{Bootstrap, Config, Limits, Pace};
 pub use disk::Durability;
 pub use error::{Leader, MembershipError, OpenError, ProposeError, SnapshotError};

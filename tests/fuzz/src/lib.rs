@@ -6,9 +6,11 @@
 pub mod reseal;
 mod stored;
 mod text;
+mod wire;
 
 pub use stored::{archive, command, executor_record, log_segment, snapshot};
 pub use text::{address, agent_config, filter, job_file, job_hcl1, job_json};
+pub use wire::{gossip_message, gossip_packet, raft_message, rpc_frame};
 
 /// A target: its name (of its corpus folder, too) and its function.
 pub type Target = (&'static str, fn(&[u8]) -> bool);
@@ -21,9 +23,13 @@ pub const TARGETS: &[Target] = &[
     ("command", command),
     ("executor_record", executor_record),
     ("filter", filter),
+    ("gossip_message", gossip_message),
+    ("gossip_packet", gossip_packet),
     ("job_file", job_file),
     ("job_hcl1", job_hcl1),
     ("job_json", job_json),
     ("log_segment", log_segment),
+    ("raft_message", raft_message),
+    ("rpc_frame", rpc_frame),
     ("snapshot", snapshot),
 ];

@@ -159,4 +159,7 @@ macro_rules! targets {
     };
 }
 
-targets! { address agent_config archive command executor_record filter job_file job_hcl1 job_json log_segment snapshot }
+targets! {
+    address agent_config archive command executor_record filter gossip_message gossip_packet job_file job_hcl1 job_json
+    log_segment raft_message rpc_frame snapshot
+}

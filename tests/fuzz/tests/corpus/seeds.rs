@@ -109,6 +109,47 @@ fn write_the_stored_inputs() {
     keep("log_segment", "torn", &whole[..whole.len() - 40]);
 }
 
+/// What agents say to each other: the samples that the rooms keep, and what two members of gossip say.
+#[test]
+#[ignore = "writes files of the corpus anew"]
+fn write_the_spoken_inputs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let keep = |target: &str, name: &str, bytes: &[u8]| {
+        let folder = root.join("fuzz/corpus").join(target);
+        std::fs::create_dir_all(&folder).expect("a folder of the corpus");
+        std::fs::write(folder.join(name), bytes).expect("a written input");
+    };
+    let (packets, messages) = nomadd_gossip::spoken();
+    // One of each length: the others differ in numbers only.
+    for (target, spoken) in [("gossip_packet", packets), ("gossip_message", messages)] {
+        let lengths: std::collections::BTreeMap<usize, Vec<u8>> =
+            spoken.into_iter().map(|bytes| (bytes.len(), bytes)).collect();
+        for (length, bytes) in lengths {
+            keep(target, &format!("of-{length}"), &bytes);
+        }
+    }
+    let first = |room: &str, name: &str| {
+        let kept = std::fs::read(root.join("daemon").join(room).join("tests/kept/0.1").join(name)).expect("a sample");
+        let length = u32::from_le_bytes(kept[..4].try_into().expect("a length")) as usize;
+        kept[4..4 + length].to_vec()
+    };
+    for name in ["append", "vote", "snapshot-piece", "words", "replies"] {
+        keep("raft_message", name, &first("raft", name));
+    }
+    let frames = [
+        "NodeRegisterRequest",
+        "NodeAllocationUpdateRequest",
+        "NodeAllocations",
+        "ServerHelloRequest",
+        "ServerHelloResponse",
+    ];
+    for (kind, name) in frames.into_iter().enumerate() {
+        keep("rpc_frame", name, &[&[kind as u8], first("rpc", name).as_slice()].concat());
+    }
+    keep("rpc_frame", "PlanSubmitRequest", &[&[9], first("rpc", "PlanSubmitRequest").as_slice()].concat());
+    keep("rpc_frame", "NodeOrder", &[&[11], first("rpc", "NodeOrder").as_slice()].concat());
+}
+
 #[test]
 fn the_stored_inputs_are_still_readable() {
     let read = |target: &str, name: &str| {
