@@ -18,7 +18,7 @@ async fn listen(host: &Host, node: &FakeNode) -> Updates {
 }
 
 async fn next(updates: &mut Updates) -> NodeAllocations {
-    tokio::time::timeout(PATIENCE, updates.next()).await.expect("a message").unwrap().unwrap()
+    tokio::time::timeout(PATIENCE, updates.next()).await.unwrap().unwrap().unwrap()
 }
 
 fn ids(message: &NodeAllocations) -> Vec<AllocationId> {
