@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use nomadd_client::{ClientConfig, GcConfig, HostNetwork, HostVolume, Loopback, Reserved};
+use nomadd_client::{ClientConfig, GcConfig, HostNetwork, HostVolume, Journal, Loopback, Reserved, SupervisorChoice};
 use nomadd_config::{Config, Mode};
 use nomadd_driver::DriverConfig;
 use nomadd_driver::registry::Switch;
@@ -167,6 +167,12 @@ pub fn client(config: &Config, folders: &Folders, name: &str, http_address: &str
     if !of.cgroup_parent.is_empty() {
         client.cgroup_parent = of.cgroup_parent.clone();
     }
+    client.journal = if of.journal { Journal::Copied } else { Journal::FilesOnly };
+    client.supervisor = match of.supervisor.to_ascii_lowercase().as_str() {
+        "systemd" => SupervisorChoice::Systemd,
+        "direct" => SupervisorChoice::Direct,
+        _ => SupervisorChoice::Auto,
+    };
     drivers(config, &mut client.drivers)?;
     client.options = of.options.clone();
     client.gc = GcConfig {

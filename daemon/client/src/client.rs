@@ -9,7 +9,7 @@ use nomadd_driver::Registry;
 use nomadd_model::{AllocationId, Bytes, ClientStatus, Job, Node, NodeId, Time};
 use nomadd_rpc::{AllocationUpdate, AssignedAllocation, Connection, NodeAllocations};
 use nomadd_runtime::{Runtime, TaskKind};
-use nomadd_supervisor::{Direct, Supervisor, TaskHandleId};
+use nomadd_supervisor::{Supervisor, TaskHandleId};
 use tokio::sync::{oneshot, watch};
 
 use crate::allocation::runner::{self, Origin, Previous, Runner};
@@ -73,7 +73,7 @@ pub enum StartError {
     },
     /// Processes cannot be run here.
     #[error("cannot run processes on this host")]
-    Supervisor(#[from] nomadd_supervisor::direct::SetupError),
+    Supervisor(#[from] nomadd_supervisor::ChooseError),
     /// The drivers' configuration.
     #[error("cannot set up the task drivers")]
     Drivers(#[from] nomadd_driver::ConfigError),
@@ -93,8 +93,9 @@ impl Client {
             cgroup_parent: config.cgroup_parent.clone(),
             executor: config.executor.clone(),
             rlimits: config.task_rlimits.clone(),
+            journal: config.journal,
         };
-        let supervisor = Arc::new(Direct::new(&setup, runtime.clone())?);
+        let supervisor = nomadd_supervisor::choose(config.supervisor, &setup, runtime.clone()).await?;
         Self::start_with(config, connection, runtime, supervisor).await
     }
 
@@ -136,9 +137,11 @@ impl Client {
             allocations: Mutex::default(),
             _lock: lock,
         });
+        let known = kept.iter().map(|kept| kept.id().to_string()).collect();
         for kept in kept {
             inner.restore(kept).await;
         }
+        inner.context.supervisor.remove_strangers(&inner.context.identity.id.to_string(), &known).await;
         let tasks = &inner.context.runtime.tasks;
         tasks.spawn(TaskKind::ClientLoop, server::keep_registered(Arc::clone(&inner), Arc::clone(&connection)));
         tasks.spawn(TaskKind::ClientStream, server::keep_subscribed(Arc::clone(&inner), Arc::clone(&connection)));

@@ -62,6 +62,10 @@ pub struct ClientConfig {
     pub node_max_allocs: i64,
     /// The parent of the tasks' cgroups.
     pub cgroup_parent: String,
+    /// Who runs the processes.
+    pub supervisor: nomadd_supervisor::Choice,
+    /// Whether the system's journal gets a copy of what tasks write.
+    pub journal: nomadd_supervisor::Journal,
     /// The executor's binary; `None` finds it beside the program.
     pub executor: Option<PathBuf>,
     /// Resource limits of every task that sets no other (what the agent was started with, if it raised its own).
@@ -177,6 +181,8 @@ impl ClientConfig {
             max_kill_timeout: Duration::from_secs(30),
             node_max_allocs: 0,
             cgroup_parent: "nomad.slice".to_owned(),
+            supervisor: nomadd_supervisor::Choice::Auto,
+            journal: nomadd_supervisor::Journal::default(),
             executor: None,
             task_rlimits: Vec::new(),
             drivers: DriverConfig::default(),

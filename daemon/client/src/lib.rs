@@ -32,3 +32,4 @@ pub use client::{Client, StartError};
 pub use config::{ClientConfig, GcConfig, HostNetwork, HostVolume, Loopback, Reserved};
 pub use control::ServeTunnel;
 pub use metadata::{Metadata, MetadataError};
+pub use nomadd_supervisor::{Choice as SupervisorChoice, Journal};

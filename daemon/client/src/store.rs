@@ -70,6 +70,16 @@ pub enum Kept {
     Torn(AllocationId),
 }
 
+impl Kept {
+    /// Which allocation it is.
+    pub fn id(&self) -> AllocationId {
+        match self {
+            Self::Whole(assigned, _) => assigned.allocation.id,
+            Self::Torn(id) => *id,
+        }
+    }
+}
+
 impl Store {
     /// Opens the state in a directory.
     pub fn open(state_dir: &Path) -> Result<Self, StoreError> {

@@ -308,6 +308,10 @@ pub struct Client {
     pub host_networks: BTreeMap<String, HostNetwork>,
     /// The cgroup below which tasks live.
     pub cgroup_parent: String,
+    /// Who runs the tasks' processes: `auto`, `systemd` or `direct`. Not Nomad's.
+    pub supervisor: String,
+    /// Whether the system's journal gets a copy of what tasks write. Not Nomad's.
+    pub journal: bool,
     /// How many allocations may live here; 0 is no limit.
     pub node_max_allocs: i64,
     /// Whether `alloc exec` is refused.

@@ -395,6 +395,7 @@ impl Decoder {
         let join = self.join(block);
         let reserved = block.block("reserved");
         self.one_of(block, "preferred_address_family", &["", "ipv4", "ipv6"]);
+        self.one_of(block, "supervisor", &["auto", "systemd", "direct"]);
         let (min_port, max_port) =
             (self.port(block, "min_dynamic_port", 20_000), self.port(block, "max_dynamic_port", 32_000));
         if min_port > max_port {
@@ -475,6 +476,8 @@ impl Decoder {
             host_volumes,
             host_networks,
             cgroup_parent: block.text_or("cgroup_parent", ""),
+            supervisor: block.text_or("supervisor", "auto"),
+            journal: block.flag("journal", true),
             node_max_allocs: amount(self, block, "node_max_allocs"),
             disable_remote_exec: block.flag("disable_remote_exec", false),
             default_ineligible: block.flag("default_ineligible", false),

@@ -240,6 +240,8 @@ const CLIENT: &[Key] = &[
     Key("host_network", Named(HOST_NETWORK), In),
     Key("bind_wildcard_default_host_network", Bool, Later),
     Key("cgroup_parent", Text, In),
+    Key("supervisor", Text, In),
+    Key("journal", Bool, In),
     Key("nomad_service_discovery", Bool, Later),
     Key("artifact", Free, Later),
     Key("drain_on_shutdown", Block(DRAIN), In),

@@ -67,6 +67,7 @@ impl RawExec {
     pub fn prepare(&self, task: TaskContext) -> Result<ProcessSpec, PrepareError> {
         let TaskContext {
             id,
+            labels,
             config,
             env,
             user,
@@ -100,6 +101,7 @@ impl RawExec {
         let arguments = config.texts("args").into_iter().map(OsString::from);
         Ok(ProcessSpec {
             id,
+            labels,
             argv: std::iter::once(program.clone().into_os_string()).chain(arguments).collect(),
             program,
             env,
@@ -195,7 +197,7 @@ mod tests {
     use std::path::PathBuf;
     use std::time::Duration;
 
-    use nomadd_supervisor::{Limits, LogSpec, TaskHandleId};
+    use nomadd_supervisor::{Labels, Limits, LogSpec, TaskHandleId};
     use serde_json::{Value, json};
 
     use super::*;
@@ -203,6 +205,7 @@ mod tests {
     fn context(config: Value) -> TaskContext {
         TaskContext {
             id: TaskHandleId::new("a", "web"),
+            labels: Labels::default(),
             config,
             env: BTreeMap::from([
                 ("PATH".into(), "/bin".into()),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nomadd_runtime::Runtime;
-use nomadd_supervisor::{Handle, Limits, LogSpec, ProcessSpec, StartError, Supervisor, TaskHandleId};
+use nomadd_supervisor::{Handle, Labels, Limits, LogSpec, ProcessSpec, StartError, Supervisor, TaskHandleId};
 use serde_json::Value;
 
 use crate::mock::{self, MockSpec};
@@ -74,6 +74,8 @@ pub enum Support {
 pub struct TaskContext {
     /// Whose it is.
     pub id: TaskHandleId,
+    /// What it is called in the cluster.
+    pub labels: Labels,
     /// The task's `config` block.
     pub config: Value,
     /// The whole environment.

@@ -11,7 +11,7 @@ use nomadd_driver::{DriverConfig, Launch, MockSpec, RawExecConfig, Registry, Tas
 use nomadd_runtime::Runtime;
 use nomadd_supervisor::logs::{Stream, list};
 use nomadd_supervisor::start::Again;
-use nomadd_supervisor::{ExitStatus, Handle, Limits, LogSpec, SignalError, StartError, TaskHandleId};
+use nomadd_supervisor::{ExitStatus, Handle, Labels, Limits, LogSpec, SignalError, StartError, TaskHandleId};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -127,6 +127,7 @@ fn the_registry_yields_what_each_driver_runs_and_refuses_others() {
     let registry = Registry::new(&DriverConfig { raw_exec, mock_driver: Switch::On }).unwrap();
     let context = |config: Value| TaskContext {
         id: TaskHandleId::new("a", "web"),
+        labels: Labels::default(),
         config,
         env: BTreeMap::new(),
         user: None,

@@ -18,6 +18,7 @@ use nomadd_executor::spec::Cgroup;
 use crate::spec::{CgroupOverride, Limits, TaskHandleId};
 
 pub use hierarchy::{Hierarchies, Place};
+pub(crate) use plan::{check_cores, named, weight};
 
 /// A kernel controller that limits tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +59,11 @@ impl fmt::Display for Controller {
 pub struct Enforcement(BTreeMap<Controller, String>);
 
 impl Enforcement {
+    /// All but these, each with its reason.
+    pub fn without(missing: BTreeMap<Controller, String>) -> Self {
+        Self(missing)
+    }
+
     /// Whether limits of this controller hold.
     pub fn enforces(&self, controller: Controller) -> bool {
         !self.0.contains_key(&controller)
@@ -168,7 +174,7 @@ impl Cgroups {
         instead: Option<&CgroupOverride>,
     ) -> Result<Vec<Cgroup>, CgroupError> {
         if let Some(instead) = instead {
-            return plan::named(&self.hierarchies, instead);
+            return named(&self.hierarchies, instead);
         }
         for root in self.hierarchies.roots() {
             let directory = root.join(&self.parent);

@@ -165,13 +165,15 @@ pub async fn reap(pid: i32) -> Option<(i32, i32)> {
 
 /// What the executor wrote about the end.
 pub fn exit_status(exited: Exited) -> ExitStatus {
-    let Exited { exit_code, signal, oom_kills, finished_at, memory_peak, cpu_ns, log_bytes_lost, error } = exited;
+    let Exited { exit_code, signal, oom_kills, finished_at, memory_peak, cpu_ns, log_bytes_lost, timed_out, error } =
+        exited;
     ExitStatus {
         exit_code: if signal > 0 { 128 + signal } else { exit_code },
         signal,
         // A task that survives the death of one of its processes was not killed.
         oom_killed: oom_kills > 0 && (signal == libc::SIGKILL || exit_code != 0),
         finished_at: Time(finished_at),
+        timed_out,
         error,
         memory_peak,
         cpu_ns,

@@ -2,12 +2,15 @@
 //! usage, re-adoption after a restart of the daemon, and exec sessions.
 //!
 //! Knows nothing of jobs or drivers: a `ProcessSpec` comes in (from `driver`, by way of `client`), a `Handle` goes out.
-//! `direct` is the supervisor with cgroups of its own; another stands behind the same trait.
+//! `direct` is the supervisor with cgroups of its own, `systemd` the one whose tasks are systemd's units.
 
 pub mod cgroup;
+pub mod choose;
 mod connection;
 pub mod direct;
 pub mod exec;
+mod handle;
+mod keeper;
 mod locate;
 pub mod logs;
 pub mod process;
@@ -16,14 +19,17 @@ pub mod signals;
 pub mod spec;
 pub mod start;
 mod sys;
+pub mod systemd;
 pub mod usage;
 pub mod users;
 
 pub use cgroup::{Controller, Enforcement};
-pub use direct::{Config, Direct};
+pub use choose::{Choice, ChooseError, choose};
+pub use direct::{Config, Direct, Journal};
 pub use exec::{ExecError, ExecRequest, ExecSession, TerminalSize};
 pub use process::{AdoptError, Adopted, ExitStatus, Handle, LossReason, Process, SignalError, Supervisor};
-pub use spec::{CgroupOverride, Limits, LogSpec, ProcessSpec, Rlimit, TaskHandleId};
+pub use spec::{CgroupOverride, Labels, Limits, LogSpec, ProcessSpec, Rlimit, TaskHandleId};
 pub use start::StartError;
 pub use sys::landlock_version;
+pub use systemd::{Systemd, SystemdError};
 pub use usage::{StatsError, Usage};

@@ -1,6 +1,7 @@
 //! The face of the room: what a supervisor does, and the handle on one running task. Real processes (`direct`), the
 //! mock driver's and a simulation's stand behind the same handle, so the client has one way for all.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +29,10 @@ pub trait Supervisor: Send + Sync {
 
     /// Kills whatever runs under this id and removes its cgroups and state directory. For allocations that are gone.
     async fn remove_leftovers(&self, id: &TaskHandleId, state_directory: &Path);
+
+    /// Kills tasks of this node that run though none of these allocations is theirs: what a lost local state left. Where
+    /// a task cannot be found without that state, nothing happens.
+    async fn remove_strangers(&self, _node: &str, _known: &BTreeSet<String>) {}
 
     /// Which limits hold on this host.
     fn enforcement(&self) -> &Enforcement;
@@ -100,6 +105,8 @@ pub struct ExitStatus {
     pub signal: i32,
     /// Whether the kernel killed it, or a part of it that it failed without, for memory.
     pub oom_killed: bool,
+    /// Whether it was killed because it did not end in the time that a stop gave it.
+    pub timed_out: bool,
     /// When it ended.
     pub finished_at: Time,
     /// What went wrong besides: an executor that died, processes that could not be killed.

@@ -52,11 +52,49 @@ impl fmt::Display for TaskHandleId {
     }
 }
 
+/// What a task is called in the cluster: for the names of units, for the journal, for people.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// The job's namespace.
+    pub namespace: String,
+    /// The job's id.
+    pub job: String,
+    /// The task group.
+    pub group: String,
+    /// The node's id.
+    pub node_id: String,
+    /// How often the task was restarted before.
+    pub restart: u64,
+}
+
+impl Labels {
+    /// The fields that the journal keeps with every line of the task.
+    pub fn fields(&self, id: &TaskHandleId) -> Vec<Vec<u8>> {
+        let Self { namespace, job, group, node_id, restart: _ } = self;
+        let fields = [
+            ("NOMAD_NAMESPACE", namespace),
+            ("NOMAD_JOB_ID", job),
+            ("NOMAD_GROUP", group),
+            ("NOMAD_TASK", &id.task),
+            ("NOMAD_ALLOC_ID", &id.allocation),
+            ("NOMAD_NODE_ID", node_id),
+        ];
+        fields.iter().map(|(name, value)| format!("{name}={}", one_line(value)).into_bytes()).collect()
+    }
+}
+
+/// A name without what would end its line, in a unit's file or the journal's protocol.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
 /// A process to run.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProcessSpec {
     /// Whose process it is.
     pub id: TaskHandleId,
+    /// What it is called.
+    pub labels: Labels,
     /// The file to execute, an absolute path.
     pub program: PathBuf,
     /// The argument list, the program's name first.

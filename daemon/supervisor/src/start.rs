@@ -7,6 +7,7 @@ use nomadd_executor::report::{Failed, Stage};
 
 use crate::cgroup::CgroupError;
 use crate::spec::ProcessSpec;
+use crate::systemd::BusError;
 use crate::users::UserError;
 
 /// A task that did not start.
@@ -93,6 +94,27 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// systemd was not reached, or did not take the unit.
+    #[error("cannot start the task as systemd unit {unit}")]
+    Systemd {
+        /// The unit.
+        unit: String,
+        /// Why.
+        #[source]
+        source: BusError,
+    },
+    /// systemd took the unit, and it ended before the task ran.
+    #[error("systemd unit {unit} ended before the task started; `journalctl -u {unit}` says why")]
+    Unit {
+        /// The unit.
+        unit: String,
+    },
+    /// There is such a unit, and it is not this task's.
+    #[error("systemd has a unit {unit} that is not this task's; stop that one, or give the task another name")]
+    UnitTaken {
+        /// The unit.
+        unit: String,
+    },
     /// The host has no room for another process.
     #[error("the host cannot make another process ({what})")]
     Fork {
@@ -140,9 +162,14 @@ impl StartError {
     /// Whether a restart may help.
     pub fn again(&self) -> Again {
         match self {
-            Self::Fork { .. } | Self::Executor { .. } | Self::State { .. } | Self::Log { .. } | Self::ShuttingDown => {
-                Again::Worthwhile
-            }
+            Self::Fork { .. }
+            | Self::Executor { .. }
+            | Self::Systemd { .. }
+            | Self::Unit { .. }
+            | Self::UnitTaken { .. }
+            | Self::State { .. }
+            | Self::Log { .. }
+            | Self::ShuttingDown => Again::Worthwhile,
             Self::Driver { again, .. } => *again,
             _ => Again::Pointless,
         }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::io::unix::AsyncFd;
 
+use crate::spec::Rlimit;
+
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
@@ -145,6 +147,17 @@ fn window(rows: u16, columns: u16) -> libc::winsize {
 pub fn user_id() -> u32 {
     // SAFETY: no arguments.
     unsafe { libc::geteuid() }
+}
+
+/// The resource limits of this process, all of them.
+pub fn resource_limits() -> Vec<Rlimit> {
+    let read = |number: u32| {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: the pointer is to a live local.
+        check(unsafe { libc::getrlimit(number as _, &mut limit) }).ok()?;
+        Some(Rlimit { number, soft: limit.rlim_cur, hard: limit.rlim_max })
+    };
+    (0..16).filter_map(read).collect()
 }
 
 /// Gives a terminal to the user that will work in it.

@@ -10,10 +10,10 @@ use nomadd_driver::{Launch, TaskContext};
 use nomadd_model::{AllocatedTaskResources, Text, Time};
 use nomadd_rpc::AssignedAllocation;
 use nomadd_supervisor::start::Again;
-use nomadd_supervisor::{Handle, Limits, LogSpec, TaskHandleId, signals};
+use nomadd_supervisor::{ExitStatus, Handle, Labels, Limits, LogSpec, TaskHandleId, signals};
 
 use crate::allocation::shared::group_of;
-use crate::allocation::task::{Retry, StartFailure, Step};
+use crate::allocation::task::{Exit, Retry, StartFailure, Step};
 use crate::context::Context;
 use crate::directory::AllocationDirectory;
 use crate::environment::{Environment, Source, core_list};
@@ -52,17 +52,18 @@ pub fn environment(
     }))
 }
 
-/// Starts a task; resolves when its process runs. The notes say which limits the host does not enforce. `since` resumes one
-/// that lives in the agent's process and ran when the agent ended.
+/// Starts a task that was restarted so often; resolves when its process runs. The notes say which limits the host does not
+/// enforce. `since` resumes one that lives in the agent's process and ran when the agent ended.
 pub async fn launch(
     context: &Arc<Context>,
     directory: &AllocationDirectory,
     assigned: &Arc<AssignedAllocation>,
     name: &Text,
+    restarts: u64,
     since: Option<Time>,
 ) -> Result<(Handle, Vec<String>), StartFailure> {
     let useless = |step, message: &str| failure(step, message, Retry::Useless);
-    let Some((_, group)) = group_of(assigned) else {
+    let Some((job, group)) = group_of(assigned) else {
         return Err(useless(Step::Setup, "the allocation's job or group is missing"));
     };
     let Some(task) = group.tasks.iter().find(|task| task.name == *name) else {
@@ -88,6 +89,13 @@ pub async fn launch(
     let config = serde_json::Value::Object(task.config.clone());
     let prepared = TaskContext {
         id: TaskHandleId::new(assigned.allocation.id.to_string(), name.as_str()),
+        labels: Labels {
+            namespace: job.namespace.to_string(),
+            job: job.id.to_string(),
+            group: group.name.to_string(),
+            node_id: context.identity.id.to_string(),
+            restart: restarts,
+        },
         config: environment.interpolate_value(&config),
         env: environment.variables().clone(),
         user: (!task.user.is_empty()).then(|| environment.interpolate(&task.user)),
@@ -163,6 +171,16 @@ pub async fn stop(handle: &Handle, signal: i32, timeout: Duration) {
     if let Err(error) = handle.kill().await {
         tracing::error!(%error, "cannot kill a task");
     }
+}
+
+/// How a task ended, as its machine and people are told it.
+pub fn exit(status: ExitStatus) -> Exit {
+    let ExitStatus { exit_code, signal, oom_killed, finished_at, timed_out, error, log_bytes_lost, .. } = status;
+    let late = timed_out.then(|| "killed: it did not end within its kill_timeout".to_owned());
+    let lost =
+        (log_bytes_lost > 0).then(|| format!("{log_bytes_lost} bytes of output could not be written to the logs"));
+    let message = late.into_iter().chain(error).chain(lost).collect::<Vec<_>>().join("; ");
+    Exit { code: exit_code, signal, out_of_memory: oom_killed, message, at: finished_at }
 }
 
 /// An error and its causes in one line.

@@ -12,7 +12,7 @@ use nomadd_model::{
 };
 use nomadd_rpc::{AllocationUpdate, AssignedAllocation};
 use nomadd_runtime::{TaskKind, Tasks};
-use nomadd_supervisor::{Adopted, ExitStatus, Handle, LossReason, TaskHandleId, signals};
+use nomadd_supervisor::{Adopted, Handle, LossReason, TaskHandleId, signals};
 use tokio::sync::mpsc;
 
 use crate::allocation::launch;
@@ -20,7 +20,7 @@ use crate::allocation::machine::{
     AllocationInput, AllocationMachine, GroupRules, Judge, StoredProgress, TaskAction, rules_of,
 };
 use crate::allocation::shared::{Message, Occasion, Reply, RequestError, Restart, Running, Shared, group_of};
-use crate::allocation::task::{Action, Exit, Input, KillWish, Phase, StoredTask, TaskMachine};
+use crate::allocation::task::{Action, Input, KillWish, Phase, StoredTask, TaskMachine};
 use crate::allocation::{previous, remote};
 use crate::context::Context;
 use crate::directory::AllocationDirectory;
@@ -262,14 +262,15 @@ impl Runner {
     fn start(&self, task: Text) {
         let (context, assigned) = (Arc::clone(&self.context), Arc::clone(&self.assigned));
         let (directory, runner) = (self.shared.directory.clone(), self.shared.runner.clone());
+        let restarts = self.restarts(&task);
         self.tasks.spawn(TaskKind::TaskRunner, async move {
-            let message = match launch::launch(&context, &directory, &assigned, &task, None).await {
+            let message = match launch::launch(&context, &directory, &assigned, &task, restarts, None).await {
                 Ok((handle, notes)) => {
                     let started = Message::Started(task.clone(), handle.clone(), notes);
                     if runner.send(started).await.is_err() {
                         return;
                     }
-                    Message::Exited(task, exit(handle.wait().await))
+                    Message::Exited(task, launch::exit(handle.wait().await))
                 }
                 Err(failure) => Message::Failed(task, failure),
             };
@@ -277,10 +278,15 @@ impl Runner {
         });
     }
 
+    /// How often a task was restarted.
+    fn restarts(&self, task: &Text) -> u64 {
+        self.machine.tasks().get(task).map_or(0, |task| task.state().restarts)
+    }
+
     fn watch(&self, task: Text, handle: Handle) {
         let runner = self.shared.runner.clone();
         self.tasks.spawn(TaskKind::TaskRunner, async move {
-            let exit = exit(handle.wait().await);
+            let exit = launch::exit(handle.wait().await);
             drop(runner.send(Message::Exited(task, exit)).await);
         });
     }
@@ -393,8 +399,15 @@ impl Runner {
                 let resumed = stored.phase != Phase::Starting && stored.phase != Phase::Delaying;
                 let directory = &self.shared.directory;
                 if resumed
-                    && let Ok((handle, _)) =
-                        launch::launch(&self.context, directory, &self.assigned, name, Some(started)).await
+                    && let Ok((handle, _)) = launch::launch(
+                        &self.context,
+                        directory,
+                        &self.assigned,
+                        name,
+                        self.restarts(name),
+                        Some(started),
+                    )
+                    .await
                 {
                     found.push((name.clone(), stored.clone(), Adopted::Running(handle)));
                 } else {
@@ -435,13 +448,13 @@ impl Runner {
             Adopted::Exited(status) if status.finished_at == stored.last_exit => match stored.phase {
                 Phase::Starting => self.held.push((name, Input::NotStarted)),
                 Phase::Delaying => {}
-                _ => tell(self, Input::Exited(exit(status))),
+                _ => tell(self, Input::Exited(launch::exit(status))),
             },
             Adopted::Exited(status) => {
                 if matches!(stored.phase, Phase::Starting | Phase::Delaying) {
                     tell(self, Input::Adopted { at: status.finished_at });
                 }
-                tell(self, Input::Exited(exit(status)));
+                tell(self, Input::Exited(launch::exit(status)));
             }
             Adopted::Lost(LossReason::NeverStarted) if stored.phase == Phase::Starting => {
                 self.held.push((name, Input::NotStarted));
@@ -594,14 +607,6 @@ fn as_update(migrate: &MigrateStrategy) -> UpdateStrategy {
         min_healthy_time: *min_healthy_time,
         ..UpdateStrategy::default()
     }
-}
-
-fn exit(status: ExitStatus) -> Exit {
-    let ExitStatus { exit_code, signal, oom_killed, finished_at, error, log_bytes_lost, .. } = status;
-    let lost =
-        (log_bytes_lost > 0).then(|| format!("{log_bytes_lost} bytes of output could not be written to the logs"));
-    let message = error.into_iter().chain(lost).collect::<Vec<_>>().join("; ");
-    Exit { code: exit_code, signal, out_of_memory: oom_killed, message, at: finished_at }
 }
 
 /// Whether a task runs, or is just being restarted: a restart that is asked for then has its wish already.

@@ -58,7 +58,8 @@ async fn a_task_that_ignores_its_signal_is_killed_after_its_timeout() {
     until("the trap", || log(&dir, id, "stubborn.stdout.0") == "ready\n").await;
     server.stop(id);
     let update = server.wait_status(id, ClientStatus::Complete).await;
-    assert!(messages(&update, "stubborn").contains(&"Exit Code: 137, Signal: 9".to_owned()));
+    let late = "Exit Code: 137, Signal: 9, Exit Message: \"killed: it did not end within its kill_timeout\"";
+    assert!(messages(&update, "stubborn").contains(&late.to_owned()));
     assert!(log(&dir, id, "stubborn.stdout.0").contains("got TERM"));
     agent.crash().await;
 }

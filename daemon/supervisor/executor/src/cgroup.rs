@@ -6,7 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::process;
@@ -46,9 +46,16 @@ pub fn make(cgroups: &[Cgroup]) -> Result<(), Failed> {
 
 /// The version 2 cgroup, for a child to be born in, with a descriptor of it.
 pub fn birth_place(cgroups: &[Cgroup]) -> Option<(&Path, OwnedFd)> {
-    let cgroup = cgroups.iter().find(|cgroup| cgroup.directory.join("cgroup.events").exists())?;
+    let mut joined = cgroups.iter().filter(|cgroup| cgroup.owner != Owner::Unit);
+    let cgroup = joined.find(|cgroup| cgroup.directory.join("cgroup.events").exists())?;
     let descriptor = File::open(&cgroup.directory).ok()?;
     Some((&cgroup.directory, OwnedFd::from(descriptor)))
+}
+
+/// Where a process joins the task: each of its cgroups, but none that another of them is in.
+pub fn places(cgroups: &[Cgroup]) -> Vec<PathBuf> {
+    let within = |outer: &Path| cgroups.iter().any(|inner| inner.directory.parent() == Some(outer));
+    cgroups.iter().map(|cgroup| &cgroup.directory).filter(|directory| !within(directory)).cloned().collect()
 }
 
 /// Moves the calling process, which must have one thread, into each cgroup.
@@ -106,10 +113,10 @@ pub struct Totals {
     pub cpu: Option<Duration>,
 }
 
-/// Reads the counters, of the task's own cgroups only: others' count others too.
+/// Reads the counters, of the task's own cgroups and its unit's only: others' count others too.
 pub fn totals(cgroups: &[Cgroup]) -> Totals {
     let mut totals = Totals::default();
-    for cgroup in owned(cgroups) {
+    for cgroup in cgroups.iter().filter(|cgroup| cgroup.owner != Owner::Others) {
         let read = |file: &str| fs::read_to_string(cgroup.directory.join(file)).ok();
         let number = |file: &str| read(file).and_then(|text| text.trim().parse::<u64>().ok());
         let field = |file: &str, key: &str| {
@@ -125,7 +132,8 @@ pub fn totals(cgroups: &[Cgroup]) -> Totals {
         }
         let cpu = field("cpu.stat", "usage_usec ").map(Duration::from_micros);
         if let Some(cpu) = cpu.or_else(|| number("cpuacct.usage").map(Duration::from_nanos)) {
-            totals.cpu = Some(cpu);
+            // The task's own comes first; the unit's has the executor's in it.
+            totals.cpu.get_or_insert(cpu);
         }
     }
     totals

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use nomadd_executor::cgroup;
 use nomadd_executor::record::Record;
 use nomadd_executor::report::{Failed, Stage};
-use nomadd_executor::spec::{Command, Credentials, ExecSpec, TaskSpec, Terminal};
+use nomadd_executor::spec::{Command, Credentials, ExecSpec, Owner, TaskSpec, Terminal};
 
 use crate::sys;
 
@@ -65,8 +65,9 @@ fn prepare_task(
     parent: i32,
 ) -> Result<(), Failed> {
     sys::set_session();
-    let directories = spec.cgroups.iter().map(|cgroup| &*cgroup.directory);
-    cgroup::join(directories.filter(|directory| Some(*directory) != born_in))?;
+    // A child is where its unit is without joining.
+    let joined = spec.cgroups.iter().filter(|cgroup| cgroup.owner != Owner::Unit).map(|cgroup| &*cgroup.directory);
+    cgroup::join(joined.filter(|directory| Some(*directory) != born_in))?;
     let streams = |error: io::Error| Failed::system(Stage::Fork, &error, "standard streams");
     // Standard streams are /dev/null in the executor: what has no pipe keeps that.
     for (place, output) in [1, 2].into_iter().zip(outputs) {

@@ -19,6 +19,9 @@ pub const VERSION: u32 = 1;
 /// The descriptor at which an executor or exec helper finds its connection to the daemon.
 pub const CONTROL_FD: i32 = 3;
 
+/// The first argument of an executor that systemd starts; its connection to the daemon is then its standard input.
+pub const UNIT_ARGUMENT: &str = "unit";
+
 /// The unix socket in the state directory at which a running executor takes requests.
 pub const SOCKET_FILE: &str = "executor.sock";
 /// The file in the state directory that says what runs; written once, at the start.

@@ -157,6 +157,11 @@ impl Writer {
         }
     }
 
+    /// Which stream it writes.
+    pub fn stream(&self) -> Stream {
+        self.stream
+    }
+
     /// How many bytes could not be written, because the disk was full or the directory gone.
     pub fn lost(&self) -> u64 {
         self.lost

@@ -1,26 +1,30 @@
 //! `nomadd-executor`: one process beside each task. Started by the supervisor with its connection to the daemon as
-//! descriptor 3, it reads a specification from there, starts the task, keeps its logs, forwards signals, and writes how
+//! descriptor 3 (by systemd: as standard input), it reads a specification from there, starts the task, keeps its logs, forwards signals, and writes how
 //! it ended. It outlives the daemon; see `run.rs`. As `exec` it joins a task's cgroup and becomes the asked command.
 //!
 //! Own binary instead of a re-exec of nomadd, as measured: see `nomadd-supervisor`, `direct.rs`.
 
 mod control;
+mod journal;
 mod launch;
 mod output;
 mod run;
 mod sys;
+mod unit;
 
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
-use nomadd_executor::CONTROL_FD;
 use nomadd_executor::record::Record;
 use nomadd_executor::report::{Failed, Stage};
 use nomadd_executor::spec::{ExecSpec, TaskSpec};
+use nomadd_executor::{CONTROL_FD, UNIT_ARGUMENT};
 
 fn main() -> ExitCode {
-    let Some(control) = sys::inherited(CONTROL_FD).map(UnixStream::from) else {
+    let as_unit = std::env::args_os().nth(1).is_some_and(|word| word == UNIT_ARGUMENT);
+    let control = if as_unit { sys::take_standard_input().ok() } else { sys::inherited(CONTROL_FD) };
+    let Some(control) = control.map(UnixStream::from) else {
         eprintln!("nomadd-executor {} is started by nomadd, not by hand", env!("CARGO_PKG_VERSION"));
         return ExitCode::from(2);
     };

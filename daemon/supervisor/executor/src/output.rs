@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nomadd_executor::logs::Writer;
 
+use crate::journal::Journal;
+
 /// A pipe of this size rides out a pause of the disk.
 pub const PIPE_BYTES: i32 = 256 << 10;
 
@@ -31,12 +33,20 @@ impl Output {
         Self { pipe, log }
     }
 
-    /// Writes one buffer's worth of what the task wrote.
-    pub fn pump(&mut self, buffer: &mut [u8]) -> Flow {
+    /// Writes one buffer's worth of what the task wrote: to the files, then to the journal.
+    pub fn pump(&mut self, buffer: &mut [u8], journal: Option<&mut Journal>) -> Flow {
         match self.pipe.read(buffer) {
-            Ok(0) => Flow::Ended,
+            Ok(0) => {
+                if let Some(journal) = journal {
+                    journal.end(self.log.stream());
+                }
+                Flow::Ended
+            }
             Ok(count) => {
                 self.log.write(&buffer[..count]);
+                if let Some(journal) = journal {
+                    journal.write(self.log.stream(), &buffer[..count]);
+                }
                 if count == buffer.len() { Flow::More } else { Flow::Dry }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Flow::More,

@@ -91,6 +91,8 @@ pub struct Exited {
     pub cpu_ns: u64,
     /// Bytes of output that could not be written to the log files.
     pub log_bytes_lost: u64,
+    /// Whether it was killed because it did not end in the time that a stop gave it.
+    pub timed_out: bool,
     /// What went wrong at the end, such as processes that could not be killed.
     pub error: Option<String>,
 }
@@ -164,7 +166,8 @@ impl Failed {
 impl Exited {
     /// The record of kind `exited`.
     pub fn to_record(&self) -> Record {
-        let Self { exit_code, signal, oom_kills, finished_at, memory_peak, cpu_ns, log_bytes_lost, error } = self;
+        let Self { exit_code, signal, oom_kills, finished_at, memory_peak, cpu_ns, log_bytes_lost, timed_out, error } =
+            self;
         let mut record = Record::new("exited");
         record.push("exit_code", exit_code);
         record.push("signal", signal);
@@ -173,6 +176,7 @@ impl Exited {
         record.push("memory_peak", memory_peak);
         record.push("cpu_ns", cpu_ns);
         record.push("log_bytes_lost", log_bytes_lost);
+        record.push_some("timed_out", timed_out.then_some(true));
         record.push_some("error", error.as_ref());
         record
     }
@@ -188,6 +192,7 @@ impl Exited {
             memory_peak: record.get("memory_peak")?.unwrap_or(0),
             cpu_ns: record.get("cpu_ns")?.unwrap_or(0),
             log_bytes_lost: record.get("log_bytes_lost")?.unwrap_or(0),
+            timed_out: record.get("timed_out")?.unwrap_or(false),
             error: record.text("error"),
         })
     }
@@ -215,7 +220,7 @@ mod tests {
             let failed = Failed { stage, errno: 2, what: "/x\ny".into() };
             assert_eq!(Failed::from_record(&failed.to_record()), Ok(failed));
         }
-        let exited = Exited { exit_code: 1, signal: 9, error: Some("e".into()), ..Exited::default() };
+        let exited = Exited { exit_code: 1, signal: 9, timed_out: true, error: Some("e".into()), ..Exited::default() };
         assert_eq!(Exited::from_record(&exited.to_record()), Ok(exited));
     }
 

@@ -18,8 +18,9 @@ use nomadd_executor::spec::{LogFiles, TaskSpec};
 use nomadd_executor::{EXIT_FILE, STATE_FILE};
 
 use crate::control::{Connection, Request, StateDirectory};
+use crate::journal::Journal;
 use crate::output::{Flow, Output, PIPE_BYTES};
-use crate::{launch, sys};
+use crate::{launch, sys, unit};
 
 /// The kernel takes the executor late when memory runs out: it holds the truth about a task that is likely the cause.
 const OOM_SCORE: i32 = -900;
@@ -34,9 +35,12 @@ struct Executor {
     signals: std::fs::File,
     connections: Vec<Connection>,
     outputs: Vec<Output>,
+    journal: Option<Journal>,
     started: Started,
     /// When a stop turns into a kill.
     kill_at: Option<Instant>,
+    /// Whether one has.
+    timed_out: bool,
     /// The task's own end, once it was reaped, and when.
     ended: Option<(sys::Reaped, Instant)>,
     /// Rusage of children that are not the task: what it left behind.
@@ -60,7 +64,8 @@ pub fn run(spec: TaskSpec, control: UnixStream) -> ExitCode {
 }
 
 impl Executor {
-    fn start(spec: TaskSpec, control: &UnixStream) -> Result<Self, Failed> {
+    fn start(mut spec: TaskSpec, control: &UnixStream) -> Result<Self, Failed> {
+        unit::resolve(&mut spec)?;
         let signals = sys::signal_descriptor().map_err(|error| Failed::system(Stage::Fork, &error, "signalfd"))?;
         let state = StateDirectory::open(&spec.state_directory)
             .map_err(|error| Failed::path(Stage::State, &error, &spec.state_directory))?;
@@ -92,14 +97,17 @@ impl Executor {
             cgroups: spec.cgroups.clone(),
         };
         let record = started.to_record();
+        let journal = spec.journal.as_ref().filter(|_| !outputs.is_empty()).and_then(Journal::open);
         let mut executor = Self {
             spec,
             state,
             signals,
             connections: vec![connection],
             outputs,
+            journal,
             started,
             kill_at: None,
+            timed_out: false,
             ended: None,
             lost_bytes: 0,
         };
@@ -127,6 +135,7 @@ impl Executor {
             self.wait_and_serve(timeout, &mut buffer);
             if self.kill_at.is_some_and(|at| at <= Instant::now()) {
                 self.kill_at = None;
+                self.timed_out = self.ended.is_none();
                 self.kill();
             }
             let children = self.reap();
@@ -154,8 +163,19 @@ impl Executor {
         let mut descriptors: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd(), self.state.as_fd()];
         descriptors.extend(self.outputs.iter().map(AsFd::as_fd));
         descriptors.extend(self.connections.iter().map(AsFd::as_fd));
-        let Ok(ready) = sys::poll(&descriptors, timeout) else { return };
+        let blocked = self.journal.as_ref().and_then(Journal::blocked);
+        let timeout = match (timeout, blocked.map(|(_, patience)| patience)) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        let Ok(ready) = sys::poll(&descriptors, blocked.map(|(socket, _)| socket), timeout) else { return };
         let (outputs, connections) = (self.outputs.len(), self.connections.len());
+        // Also when nothing is ready: what has waited too long is given up.
+        if blocked.is_some()
+            && let Some(journal) = &mut self.journal
+        {
+            journal.send();
+        }
         if ready[0] {
             while let Some(signal) = sys::next_signal(&mut self.signals) {
                 if signal == libc::SIGTERM {
@@ -263,7 +283,8 @@ impl Executor {
     fn pump_all(&mut self, buffer: &mut [u8]) -> Flow {
         let mut flow = Flow::Dry;
         let mut lost = 0;
-        self.outputs.retain_mut(|output| match output.pump(buffer) {
+        let journal = &mut self.journal;
+        self.outputs.retain_mut(|output| match output.pump(buffer, journal.as_mut()) {
             Flow::Ended => {
                 lost += output.lost();
                 false
@@ -291,6 +312,7 @@ impl Executor {
             memory_peak: if totals.memory_peak > 0 { totals.memory_peak } else { task.peak },
             cpu_ns: totals.cpu.unwrap_or(task.cpu).as_nanos() as u64,
             log_bytes_lost: lost,
+            timed_out: self.timed_out,
             error,
         };
         let record = exited.to_record();
@@ -298,6 +320,9 @@ impl Executor {
         let written = self.state.write(EXIT_FILE, &record);
         self.tell(&record);
         self.state.close();
+        if let Some(journal) = &mut self.journal {
+            journal.finish();
+        }
         if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 

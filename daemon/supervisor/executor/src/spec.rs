@@ -49,8 +49,11 @@ pub struct Cgroup {
     /// Whose it is.
     pub owner: Owner,
     /// Files to write before the task joins: (name, value, must it succeed).
-    pub settings: Vec<(String, String, Need)>,
+    pub settings: Vec<Setting>,
 }
+
+/// A file of a cgroup, what is written there, and whether that must succeed.
+pub type Setting = (String, String, Need);
 
 /// Who makes and removes a cgroup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +62,33 @@ pub enum Owner {
     Task,
     /// It exists for others too: the task joins it and nothing else is touched.
     Others,
+    /// systemd makes and removes it, for this task and its executor alone: settings are written and counters read.
+    Unit,
+}
+
+impl Owner {
+    /// All of them, with their words in records.
+    const WORDS: [(Self, &str); 3] = [(Self::Task, "task "), (Self::Others, "others "), (Self::Unit, "unit ")];
+}
+
+/// The systemd unit that the executor is the main process of. Only the executor itself can say where its cgroups are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitSpec {
+    /// The unit's name, the last part of its cgroups' paths.
+    pub name: String,
+    /// The host's hierarchies; the first is the one that processes are found and killed by.
+    pub hierarchies: Vec<UnitHierarchy>,
+}
+
+/// One hierarchy that a unit may have a cgroup in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitHierarchy {
+    /// As `/proc/self/cgroup` calls it: a controller, `name=systemd`, or nothing for version 2.
+    pub controller: String,
+    /// Where it is mounted.
+    pub root: PathBuf,
+    /// Files to write in the unit's cgroup, beyond what systemd writes.
+    pub settings: Vec<Setting>,
 }
 
 /// Whether a setting may fail.
@@ -83,6 +113,37 @@ pub struct LogFiles {
     pub max_file_size: u64,
 }
 
+/// Where a copy of the output goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalSpec {
+    /// The journal's socket.
+    pub socket: PathBuf,
+    /// What the journal calls the task, `SYSLOG_IDENTIFIER`.
+    pub identifier: String,
+    /// More fields of each line, `NAME=value` without line feeds; those of the unit the journal adds by itself.
+    pub fields: Vec<Vec<u8>>,
+}
+
+impl JournalSpec {
+    fn push_to(&self, record: &mut Record) {
+        let Self { socket, identifier, fields } = self;
+        record.push_bytes("journal", socket.as_os_str().as_bytes());
+        record.push("journal_identifier", identifier);
+        for field in fields {
+            record.push_bytes("journal_field", field);
+        }
+    }
+
+    fn from_record(record: &Record) -> Result<Option<Self>, RecordError> {
+        let Some(socket) = record.bytes("journal") else { return Ok(None) };
+        Ok(Some(Self {
+            socket: PathBuf::from(os_string(socket)),
+            identifier: record.require("journal_identifier")?,
+            fields: record.all("journal_field").map(<[u8]>::to_vec).collect(),
+        }))
+    }
+}
+
 /// Everything an executor needs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TaskSpec {
@@ -92,8 +153,12 @@ pub struct TaskSpec {
     pub command: Command,
     /// The cgroups it joins.
     pub cgroups: Vec<Cgroup>,
+    /// The unit that holds it, if systemd started the executor.
+    pub unit: Option<UnitSpec>,
     /// Its log files; `None` discards its output.
     pub logs: Option<LogFiles>,
+    /// The journal that gets a copy of what goes to the log files.
+    pub journal: Option<JournalSpec>,
     /// The signal of a stop that the executor begins by itself, when it is told to terminate.
     pub kill_signal: i32,
     /// How long such a stop waits before it kills, in milliseconds.
@@ -179,18 +244,9 @@ impl Cgroup {
     pub fn push_to(&self, record: &mut Record) {
         let Self { directory, owner, settings } = self;
         let place = record.all("cgroup").count();
-        let owner = match owner {
-            Owner::Task => "task ",
-            Owner::Others => "others ",
-        };
+        let owner = Owner::WORDS.iter().find(|(known, _)| known == owner).map_or("others ", |(_, word)| word);
         record.push_bytes("cgroup", &[owner.as_bytes(), directory.as_os_str().as_bytes()].concat());
-        for (file, value, need) in settings {
-            let need = match need {
-                Need::Required => "required",
-                Need::Optional => "optional",
-            };
-            record.push("set", format_args!("{place} {need} {file} {value}"));
-        }
+        push_settings(record, "set", place, settings);
     }
 
     /// Reads every cgroup of a record.
@@ -198,47 +254,93 @@ impl Cgroup {
         let mut cgroups = Vec::new();
         for value in record.all("cgroup") {
             let invalid = || RecordError::Invalid("cgroup", String::from_utf8_lossy(value).into_owned());
-            let (owner, directory) = if let Some(directory) = value.strip_prefix(b"task ") {
-                (Owner::Task, directory)
-            } else if let Some(directory) = value.strip_prefix(b"others ") {
-                (Owner::Others, directory)
-            } else {
-                return Err(invalid());
-            };
+            let known = |(owner, word): &(Owner, &str)| Some((*owner, value.strip_prefix(word.as_bytes())?));
+            let (owner, directory) = Owner::WORDS.iter().find_map(known).ok_or_else(invalid)?;
             cgroups.push(Self { directory: PathBuf::from(os_string(directory)), owner, settings: Vec::new() });
         }
-        for value in record.all("set") {
-            let text = String::from_utf8_lossy(value);
-            let invalid = || RecordError::Invalid("set", text.clone().into_owned());
-            let mut parts = text.splitn(4, ' ');
-            let (Some(place), Some(need), Some(file), Some(value)) =
-                (parts.next(), parts.next(), parts.next(), parts.next())
-            else {
-                return Err(invalid());
-            };
-            let need = if need == "required" { Need::Required } else { Need::Optional };
-            let cgroup = place.parse().ok().and_then(|place: usize| cgroups.get_mut(place)).ok_or_else(invalid)?;
-            cgroup.settings.push((file.to_owned(), value.to_owned(), need));
+        for (place, setting) in settings(record, "set", cgroups.len())? {
+            cgroups[place].settings.push(setting);
         }
         Ok(cgroups)
+    }
+}
+
+fn push_settings(record: &mut Record, key: &str, place: usize, settings: &[Setting]) {
+    for (file, value, need) in settings {
+        let need = match need {
+            Need::Required => "required",
+            Need::Optional => "optional",
+        };
+        record.push(key, format_args!("{place} {need} {file} {value}"));
+    }
+}
+
+/// The settings of a record, each with the place of what it belongs to; that is below `places`.
+fn settings(record: &Record, key: &'static str, places: usize) -> Result<Vec<(usize, Setting)>, RecordError> {
+    record
+        .all(key)
+        .map(|value| {
+            let text = String::from_utf8_lossy(value);
+            let mut parts = text.splitn(4, ' ');
+            let parsed = (|| {
+                let place = parts.next()?.parse().ok().filter(|place| *place < places)?;
+                let need = if parts.next()? == "required" { Need::Required } else { Need::Optional };
+                Some((place, (parts.next()?.to_owned(), parts.next()?.to_owned(), need)))
+            })();
+            parsed.ok_or_else(|| RecordError::Invalid(key, text.into_owned()))
+        })
+        .collect()
+}
+
+impl UnitSpec {
+    fn push_to(&self, record: &mut Record) {
+        let Self { name, hierarchies } = self;
+        record.push("unit", name);
+        for (place, UnitHierarchy { controller, root, settings }) in hierarchies.iter().enumerate() {
+            record.push_bytes("unit_in", &[controller.as_bytes(), b" ", root.as_os_str().as_bytes()].concat());
+            push_settings(record, "unit_set", place, settings);
+        }
+    }
+
+    fn from_record(record: &Record) -> Result<Option<Self>, RecordError> {
+        let Some(name) = record.text("unit") else { return Ok(None) };
+        let mut hierarchies: Vec<UnitHierarchy> = Vec::new();
+        for value in record.all("unit_in") {
+            let invalid = || RecordError::Invalid("unit_in", String::from_utf8_lossy(value).into_owned());
+            let space = value.iter().position(|byte| *byte == b' ').ok_or_else(invalid)?;
+            let controller = String::from_utf8_lossy(&value[..space]).into_owned();
+            let root = PathBuf::from(os_string(&value[space + 1..]));
+            hierarchies.push(UnitHierarchy { controller, root, settings: Vec::new() });
+        }
+        for (place, setting) in settings(record, "unit_set", hierarchies.len())? {
+            hierarchies[place].settings.push(setting);
+        }
+        Ok(Some(Self { name, hierarchies }))
     }
 }
 
 impl TaskSpec {
     /// The record of kind `task`.
     pub fn to_record(&self) -> Record {
-        let Self { state_directory, command, cgroups, logs, kill_signal, kill_timeout_ms, boot_id } = self;
+        let Self { state_directory, command, cgroups, unit, logs, journal, kill_signal, kill_timeout_ms, boot_id } =
+            self;
         let mut record = Record::new("task");
         record.push_bytes("state_dir", state_directory.as_os_str().as_bytes());
         command.push_to(&mut record);
         for cgroup in cgroups {
             cgroup.push_to(&mut record);
         }
+        if let Some(unit) = unit {
+            unit.push_to(&mut record);
+        }
         if let Some(LogFiles { directory, task, max_files, max_file_size }) = logs {
             record.push_bytes("log_dir", directory.as_os_str().as_bytes());
             record.push("log_task", task);
             record.push("log_max_files", max_files);
             record.push("log_max_file_size", max_file_size);
+        }
+        if let Some(journal) = journal {
+            journal.push_to(&mut record);
         }
         record.push("kill_signal", kill_signal);
         record.push("kill_timeout_ms", kill_timeout_ms);
@@ -262,7 +364,9 @@ impl TaskSpec {
             state_directory: path(record, "state_dir")?,
             command: Command::from_record(record)?,
             cgroups: Cgroup::all_from(record)?,
+            unit: UnitSpec::from_record(record)?,
             logs,
+            journal: JournalSpec::from_record(record)?,
             kill_signal: record.require("kill_signal")?,
             kill_timeout_ms: record.require("kill_timeout_ms")?,
             boot_id: record.require("boot_id")?,
@@ -340,7 +444,22 @@ mod tests {
                 cgroup(Owner::Others, vec![]),
                 cgroup(Owner::Task, vec![("cpu.max".into(), "max 100000".into(), Need::Required)]),
             ],
+            unit: Some(UnitSpec {
+                name: "x.service".into(),
+                hierarchies: ["", "name=systemd"]
+                    .map(|controller| UnitHierarchy {
+                        controller: controller.into(),
+                        root: "/sys/fs/cgroup/a b".into(),
+                        settings: vec![("cpu.max".into(), "max 100000".into(), Need::Optional)],
+                    })
+                    .into(),
+            }),
             logs: Some(LogFiles { directory: "/l".into(), task: "web".into(), max_files: 2, max_file_size: 9 }),
+            journal: Some(JournalSpec {
+                socket: "/run/j".into(),
+                identifier: "t".into(),
+                fields: vec![b"A=\xff".to_vec(), b"B=".to_vec()],
+            }),
             kill_signal: 2,
             kill_timeout_ms: 5000,
             boot_id: "b".into(),

@@ -18,6 +18,16 @@ pub fn inherited(fd: RawFd) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Takes a socket at standard input as descriptor 3 and leaves /dev/null in its place, as the task will find it.
+pub fn take_standard_input() -> io::Result<OwnedFd> {
+    // SAFETY: called first thing in main, when no descriptor from 3 on has an owner in this process.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
+    // SAFETY: fcntl with integers; the new descriptor has no other owner.
+    let control = unsafe { OwnedFd::from_raw_fd(check(libc::fcntl(0, libc::F_DUPFD_CLOEXEC, 3))?) };
+    duplicate_to(File::options().read(true).write(true).open("/dev/null")?, 0)?;
+    Ok(control)
+}
+
 /// Closes whatever else was inherited, from this descriptor on.
 pub fn close_from(first: RawFd) {
     // SAFETY: called first thing in main, when no other descriptor has an owner in this process.
@@ -81,17 +91,49 @@ pub fn reset_signals() {
     }
 }
 
-/// Waits until one of the descriptors is readable or the time is over; says which are ready, in the given order.
-pub fn poll(descriptors: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
-    let mut entries: Vec<libc::pollfd> =
-        descriptors.iter().map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 }).collect();
+/// Waits until one of the descriptors is readable, the other writable, or the time is over; says which of the first are
+/// ready, in the given order.
+pub fn poll(
+    descriptors: &[BorrowedFd<'_>],
+    writable: Option<BorrowedFd<'_>>,
+    timeout: Option<Duration>,
+) -> io::Result<Vec<bool>> {
+    let entry = |fd: &BorrowedFd<'_>, events| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+    let mut entries: Vec<_> = descriptors.iter().map(|fd| entry(fd, libc::POLLIN)).collect();
+    entries.extend(writable.iter().map(|fd| entry(fd, libc::POLLOUT)));
     let millis = timeout.map_or(-1, |time| i32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i32::MAX));
     // SAFETY: pointer and length are of one live vector.
     match check(unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, millis) }) {
-        Ok(_) => Ok(entries.iter().map(|entry| entry.revents != 0).collect()),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(vec![false; entries.len()]),
+        Ok(_) => Ok(entries[..descriptors.len()].iter().map(|entry| entry.revents != 0).collect()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(vec![false; descriptors.len()]),
         Err(error) => Err(error),
     }
+}
+
+/// Sends datagrams of three parts each, without waiting; says how many were taken. None of them is too long.
+pub fn send_all(socket: impl AsFd, datagrams: &[[&[u8]; 3]]) -> io::Result<usize> {
+    let mut parts: Vec<[libc::iovec; 3]> = datagrams
+        .iter()
+        .map(|parts| parts.map(|part| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() }))
+        .collect();
+    let header = |parts: &mut [libc::iovec; 3]| {
+        // SAFETY: a header is plain data for which zero is valid: no address, no control data.
+        let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+        header.msg_hdr.msg_iov = parts.as_mut_ptr();
+        header.msg_hdr.msg_iovlen = 3;
+        header
+    };
+    let mut headers: Vec<libc::mmsghdr> = parts.iter_mut().map(header).collect();
+    let (count, flags) = (headers.len() as libc::c_uint, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+    // SAFETY: headers and parts are live vectors of that length, the parts point into slices that outlive the call, and
+    // the kernel only reads them.
+    check(unsafe { libc::sendmmsg(socket.as_fd().as_raw_fd(), headers.as_mut_ptr(), count, flags) })
+        .map(|count| count as usize)
+}
+
+/// Waits until a descriptor is writable or the time is over.
+pub fn wait_writable(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<()> {
+    poll(&[], Some(fd), Some(timeout)).map(drop)
 }
 
 /// Makes reads of the descriptor return at once.

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Controller, make_parent};
+use super::{Controller, make_parent, plan};
+use crate::spec::Limits;
 
 /// What is mounted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Hierarchies {
     pub(super) v1: BTreeMap<Controller, PathBuf>,
     /// The root of the version 1 hierarchy that counts processor time; needed only without version 2.
     pub(super) accounting: Option<PathBuf>,
+    /// The root of the version 1 hierarchy by which systemd finds processes; it uses version 2 where that is mounted.
+    pub(super) systemd: Option<PathBuf>,
 }
 
 /// Where a controller is.
@@ -58,6 +61,9 @@ impl Hierarchies {
                     if options.split(',').any(|option| option == "cpuacct") {
                         found.accounting.get_or_insert_with(|| path.clone());
                     }
+                    if options.split(',').any(|option| option == "name=systemd") {
+                        found.systemd.get_or_insert_with(|| path.clone());
+                    }
                     for controller in Controller::ALL {
                         if options.split(',').any(|option| option == controller.as_str()) {
                             found.v1.entry(controller).or_insert_with(|| path.clone());
@@ -91,6 +97,30 @@ impl Hierarchies {
     /// Where processor time is counted if the version 2 hierarchy, which always does, is not there.
     pub(super) fn counting(&self) -> Option<&Path> {
         if self.unified.is_some() { None } else { self.accounting.as_deref() }
+    }
+
+    /// The version 1 hierarchy of processors by itself, if there is one: systemd does not use it.
+    pub fn processors(&self) -> Option<Self> {
+        let root = self.v1.get(&Controller::Cpuset)?;
+        Some(Self { v1: BTreeMap::from([(Controller::Cpuset, root.clone())]), ..Self::default() })
+    }
+
+    /// Where systemd has cgroups for its units, by the names of `/proc/self/cgroup`, and what it does not write there. The
+    /// one by which it finds processes comes first.
+    pub fn of_units(&self, limits: &Limits) -> Vec<(String, PathBuf, plan::Settings)> {
+        let v2 = self.unified.iter().map(|root| (String::new(), root.clone(), Vec::new()));
+        let v1 = self.systemd.iter().filter(|_| self.unified.is_none());
+        let mut found: Vec<_> =
+            v2.chain(v1.map(|root| ("name=systemd".to_owned(), root.clone(), Vec::new()))).collect();
+        for controller in [Controller::Memory, Controller::Cpu, Controller::Pids] {
+            if let Some(root) = self.v1.get(&controller) {
+                found.push((controller.to_string(), root.clone(), plan::beside_systemd(controller, limits)));
+            }
+        }
+        if let Some(root) = self.counting().filter(|root| !found.iter().any(|(_, known, _)| known == root)) {
+            found.push(("cpuacct".to_owned(), root.to_owned(), Vec::new()));
+        }
+        found
     }
 
     /// Makes the controller usable for children of `parent`, or says why it is not.
@@ -148,10 +178,13 @@ mod tests {
         assert_eq!(found.place(Controller::Pids), Some(Place::V2(Path::new("/sys/fs/cgroup/unified"))));
         assert_eq!(found.place(Controller::Cpuset), None);
         assert_eq!(found.roots().count(), 3);
+        let units: Vec<_> = found.of_units(&Limits::default()).into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(units, ["", "memory", "cpu"]);
         let without_v2: String =
             HYBRID.lines().filter(|line| !line.contains("cgroup2")).map(|l| format!("{l}\n")).collect();
         let found = Hierarchies::parse(&without_v2, |_| String::new());
         assert_eq!(found.counting(), Some(Path::new("/sys/fs/cgroup/cpu,cpuacct")));
+        assert_eq!(found.of_units(&Limits::default())[0].0, "name=systemd");
     }
 
     #[test]

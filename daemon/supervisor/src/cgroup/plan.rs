@@ -9,7 +9,8 @@ use super::hierarchy::{Hierarchies, Place};
 use super::{CgroupError, Controller};
 use crate::spec::{CgroupOverride, Limits};
 
-type Settings = Vec<(String, String, Need)>;
+/// Files, values and whether they must be written.
+pub type Settings = Vec<(String, String, Need)>;
 
 /// The cgroups of a task that has its own. Only hierarchies where something is limited or counted are joined: each
 /// costs the start a tenth of a millisecond. The version 2 hierarchy is always one of them, for its `cgroup.kill`.
@@ -41,10 +42,8 @@ pub fn own(hierarchies: &Hierarchies, name: &Path, limits: &Limits) -> Result<Ve
             None => {}
         }
     }
+    check_cores(limits)?;
     if let Some(cores) = &limits.cores {
-        if !is_list(cores) {
-            return Err(CgroupError::Cores(cores.clone()));
-        }
         match hierarchies.place(Controller::Cpuset) {
             Some(Place::V1(root)) => {
                 // A new version 1 cpuset has no memory nodes, and takes no process without.
@@ -106,6 +105,26 @@ pub fn named(hierarchies: &Hierarchies, instead: &CgroupOverride) -> Result<Vec<
     }
 }
 
+/// Refuses a list of cores that is none.
+pub fn check_cores(limits: &Limits) -> Result<(), CgroupError> {
+    match &limits.cores {
+        Some(cores) if !is_list(cores) => Err(CgroupError::Cores(cores.clone())),
+        _ => Ok(()),
+    }
+}
+
+/// What systemd does not write by itself into a unit's version 1 cgroup, by controller.
+pub fn beside_systemd(controller: Controller, limits: &Limits) -> Settings {
+    match controller {
+        // Its own limit once more: the one on memory and swap together must follow it.
+        Controller::Memory => memory_v1(limits),
+        Controller::Cpu if limits.cpu_shares > 0 => {
+            vec![required("cpu.shares", limits.cpu_shares.clamp(2, 262_144))]
+        }
+        _ => Vec::new(),
+    }
+}
+
 fn memory_v1(limits: &Limits) -> Settings {
     let mut settings = Vec::new();
     if let Some(hard) = limits.hard_memory() {
@@ -133,7 +152,7 @@ fn memory_v2(limits: &Limits) -> Settings {
 }
 
 /// Version 1 shares (2 … 262144) as a version 2 weight (1 … 10000), on the line that container runtimes agreed on.
-fn weight(shares: u64) -> u64 {
+pub fn weight(shares: u64) -> u64 {
     1 + (shares.clamp(2, 262_144) - 2) * 9_999 / 262_142
 }
 

@@ -5,11 +5,12 @@
 use std::fs;
 use std::time::Instant;
 
-use nomadd_supervisor::{Limits, Supervisor};
+use nomadd_runtime::Runtime;
+use nomadd_supervisor::{Adopted, Config, Limits, Supervisor, Systemd};
 
 use crate::start::join_all;
 use crate::stop::executor_of;
-use crate::support::{Host, ended};
+use crate::support::{Host, ended, executor};
 
 fn print(name: &str, value: f64, unit: &str) {
     println!("{name:<60} {value:>12.2} {unit}");
@@ -23,6 +24,59 @@ fn memory(pid: i32) -> (f64, f64) {
         line.split_whitespace().next().unwrap().parse().unwrap()
     };
     (field("Pss:"), field("Private_Dirty:"))
+}
+
+/// The same over systemd, to be run as root on a host that it has booted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "prints figures, and needs a host that systemd has booted"]
+async fn bench_units() {
+    let host = Host::new();
+    let config = Config { executor: Some(executor()), ..Config::default() };
+    let systemd = Systemd::connect(&config, Runtime::real(2)).await.unwrap();
+    let limits = Limits { memory_bytes: Some(64 << 20), cpu_shares: 100, ..Limits::default() };
+    let spec = |task: &str, script: &str| {
+        let mut spec = host.spec(task, script);
+        spec.limits = limits.clone();
+        spec
+    };
+    let mut starts = Vec::new();
+    for number in 0..200 {
+        let begun = Instant::now();
+        let handle = systemd.start(spec(&format!("s{number}"), "exec true")).await.unwrap();
+        starts.push(begun.elapsed().as_secs_f64() * 1e3);
+        ended(&handle).await;
+        handle.destroy().await;
+    }
+    starts.sort_by(f64::total_cmp);
+    print("unit: start to running, one at a time, p50", starts[100], "ms");
+    print("unit: start to running, one at a time, p99", starts[197], "ms");
+
+    let begun = Instant::now();
+    let specs = (0..200).map(|number| spec(&format!("m{number}"), "echo x; exec sleep 1000"));
+    let handles = join_all(specs.map(|spec| async { systemd.start(spec).await.unwrap() })).await;
+    print("unit: 200 tasks started at once", 200.0 / begun.elapsed().as_secs_f64(), "1/s");
+    let sums: Vec<_> = (0..200).map(|number| memory(executor_of(&host, &format!("m{number}")))).collect();
+    print("unit: executor, PSS, mean of 200", sums.iter().map(|sum| sum.0).sum::<f64>() / 200.0, "KiB");
+    let begun = Instant::now();
+    let again = Systemd::connect(&config, Runtime::real(2)).await.unwrap();
+    for number in 0..200 {
+        let task = format!("m{number}");
+        let adopted = again.adopt(&Host::id(&task), &host.state(&task)).await.unwrap();
+        assert!(matches!(adopted, Adopted::Running(_)));
+    }
+    print("unit: 200 running tasks adopted by another daemon", begun.elapsed().as_secs_f64() * 1e3, "ms");
+    let begun = Instant::now();
+    join_all(handles.iter().map(|handle| handle.destroy())).await;
+    print("unit: 200 running tasks destroyed", begun.elapsed().as_secs_f64() * 1e3, "ms");
+
+    let begun = Instant::now();
+    let handle = systemd.start(spec("lines", "exec seq 1 3000000")).await.unwrap();
+    ended(&handle).await;
+    print("unit: log, lines of 8 bytes, the journal along", 3.0 / begun.elapsed().as_secs_f64(), "M lines/s");
+    let begun = Instant::now();
+    let handle = systemd.start(spec("bytes", "exec head -c 2000000000 /dev/zero")).await.unwrap();
+    ended(&handle).await;
+    print("unit: log, bytes, the journal along", 2000.0 / begun.elapsed().as_secs_f64(), "MB/s");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,7 +13,7 @@ use nomadd_executor::cgroup;
 use nomadd_executor::spec::{Cgroup, Owner};
 use nomadd_runtime::Runtime;
 use nomadd_supervisor::{
-    Config, Direct, ExitStatus, Handle, Limits, LogSpec, ProcessSpec, StartError, Supervisor, TaskHandleId,
+    Config, Direct, ExitStatus, Handle, Labels, Limits, LogSpec, ProcessSpec, StartError, Supervisor, TaskHandleId,
 };
 
 /// Longer than anything takes here, shorter than a test run.
@@ -81,6 +81,7 @@ impl Host {
     pub fn spec(&self, task: &str, script: &str) -> ProcessSpec {
         ProcessSpec {
             id: Self::id(task),
+            labels: Labels::default(),
             program: "/bin/sh".into(),
             argv: vec!["sh".into(), "-c".into(), script.into()],
             env: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),

@@ -55,6 +55,8 @@ fn what_executors_of_every_release_wrote_is_read_as_it_was_meant() {
             cgroup(Owner::Others, vec![]),
             cgroup(Owner::Task, vec![("cpu.max".into(), "max 100000".into(), Need::Required)]),
         ],
+        unit: None,
+        journal: None,
         logs: Some(LogFiles { directory: "/l".into(), task: "web".into(), max_files: 2, max_file_size: 9 }),
         kill_signal: 2,
         kill_timeout_ms: 5000,
@@ -83,6 +85,7 @@ fn what_executors_of_every_release_wrote_is_read_as_it_was_meant() {
         memory_peak: 4,
         cpu_ns: 5,
         log_bytes_lost: 6,
+        timed_out: false,
         error: Some("e".into()),
     };
     sample(&mut kept, "exited", exited, Exited::to_record, Exited::from_record);

@@ -97,7 +97,8 @@ impl Process for Running {
         if self.ended() {
             return Err(ExecError::Ended);
         }
-        exec::start(self.executor.clone(), self.directories(), request, &self.runtime, &self.pool).await
+        let places = cgroup::places(&self.started.cgroups);
+        exec::start(self.executor.clone(), places, request, &self.runtime, &self.pool).await
     }
 
     fn started_at(&self) -> Time {
