@@ -190,7 +190,7 @@ impl Systemd {
         let answer = self.bus.property(unit, "org.freedesktop.systemd1.Service", property).await?;
         let body = answer.body();
         let value: Variant<'_> = body.deserialize().map_err(unreadable(property))?;
-        let fields = Vec::<Vec<u8>>::try_from(value).map_err(|error| unreadable(property)(error.into()))?;
+        let fields = Vec::<Vec<u8>>::try_from(value).map_err(|error| unreadable(property)(error))?;
         let split = |field: &Vec<u8>| {
             let text = String::from_utf8_lossy(field).into_owned();
             text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))

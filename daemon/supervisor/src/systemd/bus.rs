@@ -113,7 +113,7 @@ impl Bus {
         let answer = bus.once(MANAGER, PROPERTIES, "Get", &body).await?;
         let body = answer.body();
         let version: Variant<'_> = body.deserialize().map_err(unreadable(method))?;
-        let version = String::try_from(version).map_err(|error| unreadable(method)(error.into()))?;
+        let version = String::try_from(version).map_err(|error| unreadable(method)(error))?;
         Ok((bus, version))
     }
 
