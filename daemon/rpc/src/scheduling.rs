@@ -6,6 +6,8 @@ noun! {
     /// A worker wants an evaluation, and waits for one so long.
     pub struct EvaluationDequeueRequest {
         pub wait: Duration = "Wait",
+        /// Which worker it is, by a number of its own: it has nothing in hand any more when it asks. 0: it does not say.
+        pub worker: u64 = "Worker",
     }
 
     /// An evaluation, when there is one.

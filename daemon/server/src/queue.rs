@@ -3,6 +3,7 @@
 //! Performs the actions of the two state machines: wakes workers, carries evaluations from one to the other, and collects in
 //! the outbox what has to be written (`duty::outbox` writes it). Fed by `duty::feeder` with what was applied.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nomadd_model::{Evaluation, EvaluationId, EvaluationStatus, NodeId, Text, Time};
@@ -23,6 +24,9 @@ pub enum Ended {
     GaveUp(Arc<Evaluation>),
 }
 
+/// More workers than all servers of a cluster have.
+const MOST_WORKERS: usize = 1024;
+
 /// How much waits where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -41,6 +45,8 @@ struct Inner {
     broker: Broker,
     blocked: Blocked,
     outbox: Vec<Ended>,
+    /// What workers on other servers were given last.
+    given: BTreeMap<u64, (EvaluationId, Token)>,
     /// When `keep_time` looks again; never, when nothing is due.
     planned: Option<Time>,
 }
@@ -64,6 +70,7 @@ impl Queue {
             broker: Broker::new(limits),
             blocked: Blocked::default(),
             outbox: Vec::new(),
+            given: BTreeMap::new(),
             planned: None,
         };
         Self { clock, inner: Mutex::new(inner), ready: Notify::new(), outbox: Notify::new(), due: Notify::new() }
@@ -83,6 +90,7 @@ impl Queue {
         inner.broker.begin_anew();
         inner.blocked = Blocked::default();
         inner.outbox.clear();
+        inner.given.clear();
         for (node, class, index) in helpful {
             // Nothing waits yet: this is remembered for those that come now.
             inner.blocked.unblock(*node, class, *index, self.clock.now());
@@ -102,6 +110,7 @@ impl Queue {
         inner.broker.begin_anew();
         inner.blocked = Blocked::default();
         inner.outbox.clear();
+        inner.given.clear();
     }
 
     /// Lets evaluations wait, or be worked on again; what is with a worker stays there.
@@ -164,6 +173,24 @@ impl Queue {
         }
     }
 
+    /// The next evaluation for a worker on another server, by its number. It asks for one at a time: what it was given
+    /// before and has not settled was lost on the way, there or back, and comes again without waiting for its time to be over.
+    pub async fn take_for(&self, worker: u64) -> Delivery {
+        let before = self.lock().given.remove(&worker);
+        if let Some((id, token)) = before
+            && self.refuse(id, token).is_ok()
+        {
+            tracing::debug!(evaluation = %id, "a worker lost an evaluation on the way; it will be tried again");
+        }
+        let delivery = self.take().await;
+        let mut inner = self.lock();
+        if inner.given.len() >= MOST_WORKERS {
+            inner.given.clear();
+        }
+        inner.given.insert(worker, (delivery.evaluation.id, delivery.token));
+        delivery
+    }
+
     /// The worker is done with it.
     pub fn acknowledge(&self, id: EvaluationId, token: Token) -> Result<(), StaleDelivery> {
         let mut inner = self.lock();
@@ -184,6 +211,12 @@ impl Queue {
     /// The worker waits for its plan: that time is not its own.
     pub fn pause(&self, id: EvaluationId, token: Token) -> Result<(), StaleDelivery> {
         self.lock().broker.pause(id, token)
+    }
+
+    /// Pauses a delivery until the guard is let go, also by a call that is given up in the middle.
+    pub fn pausing(&self, id: EvaluationId, token: Token) -> Result<Pausing<'_>, StaleDelivery> {
+        self.pause(id, token)?;
+        Ok(Pausing { queue: self, id, token, over: false })
     }
 
     /// The worker goes on.
@@ -244,7 +277,7 @@ impl Queue {
     }
 
     /// Ready evaluations by type of scheduler.
-    pub fn ready_by_kind(&self) -> std::collections::BTreeMap<Text, usize> {
+    pub fn ready_by_kind(&self) -> BTreeMap<Text, usize> {
         self.lock().broker.ready_by_kind()
     }
 
@@ -317,6 +350,32 @@ impl Queue {
     }
 }
 
+/// A delivery whose time stands still.
+#[derive(Debug)]
+pub struct Pausing<'q> {
+    queue: &'q Queue,
+    id: EvaluationId,
+    token: Token,
+    over: bool,
+}
+
+impl Pausing<'_> {
+    /// The worker goes on; refused when the delivery is in other hands by now.
+    pub fn end(mut self) -> Result<(), StaleDelivery> {
+        self.over = true;
+        self.queue.resume(self.id, self.token)
+    }
+}
+
+impl Drop for Pausing<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            // A stale delivery is in somebody else's hands already.
+            let _ = self.queue.resume(self.id, self.token);
+        }
+    }
+}
+
 /// Whether the operator has paused the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paused {
@@ -324,4 +383,48 @@ pub enum Paused {
     Yes,
     /// Evaluations are worked on.
     No,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue() -> (Queue, EvaluationId) {
+        let queue = Queue::new(Limits { first_delay: nomadd_model::Duration(0), ..Limits::default() }, Clock::system());
+        let id = EvaluationId([7; 16]);
+        let evaluation = Evaluation { id, kind: "service".into(), job_id: "j".into(), ..Evaluation::default() };
+        queue.restore([Arc::new(evaluation)].iter(), &[], Paused::No);
+        (queue, id)
+    }
+
+    #[tokio::test]
+    async fn what_was_lost_on_the_way_to_a_worker_comes_again_when_it_asks() {
+        let (queue, id) = queue();
+        let lost = queue.take_for(5).await;
+        assert_eq!(lost.evaluation.id, id);
+        let timely = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+            tokio::select! {
+                again = queue.take_for(5) => again,
+                () = queue.keep_time() => unreachable!("it keeps time for ever"),
+            }
+        });
+        let again = timely.await.expect("it comes before the time of a delivery is over");
+        assert_eq!(again.evaluation.id, id);
+        assert!(queue.acknowledge(id, lost.token).is_err(), "the first one does not count any more");
+        queue.acknowledge(id, again.token).unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_time_of_a_delivery_goes_on_when_a_call_is_given_up() {
+        let (queue, id) = queue();
+        let delivery = queue.take().await;
+        let due = |queue: &Queue| queue.lock().broker.next_due();
+        let before = due(&queue);
+        let pausing = queue.pausing(id, delivery.token).unwrap();
+        assert!(before.is_some() && due(&queue).is_none());
+        drop(pausing);
+        assert!(due(&queue).is_some());
+        queue.pausing(id, delivery.token).unwrap().end().unwrap();
+        queue.acknowledge(id, delivery.token).unwrap();
+    }
 }

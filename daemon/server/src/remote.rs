@@ -41,8 +41,14 @@ pub(crate) async fn scheduling(server: &Server, method: Method, request: &[u8]) 
     };
     match method {
         Method::EvaluationDequeue => {
-            let EvaluationDequeueRequest { wait } = decode(request)?;
-            let taken = tokio::time::timeout(wait.to_std().min(LONGEST), server.queue().take()).await;
+            let EvaluationDequeueRequest { wait, worker } = decode(request)?;
+            let next = async {
+                match worker {
+                    0 => server.queue().take().await,
+                    worker => server.queue().take_for(worker).await,
+                }
+            };
+            let taken = tokio::time::timeout(wait.to_std().min(LONGEST), next).await;
             let answer = match taken {
                 Ok(delivery) => EvaluationDequeueResponse {
                     evaluation: Some(nomadd_model::Evaluation::clone(&delivery.evaluation)),
@@ -65,10 +71,10 @@ pub(crate) async fn scheduling(server: &Server, method: Method, request: &[u8]) 
         Method::PlanSubmit => {
             let PlanSubmitRequest { id, token: wire, plan, evaluations } = decode(request)?;
             let token = token(wire)?;
-            // The worker's time stands still while its plan is written.
-            server.queue().pause(id, token).map_err(stale)?;
+            // The worker's time stands still while its plan is written, and no longer than it waits for that.
+            let pausing = server.queue().pausing(id, token).map_err(stale)?;
             let written = server.plans().write(Submission { plan, evaluations }).await;
-            server.queue().resume(id, token).map_err(stale)?;
+            pausing.end().map_err(stale)?;
             Ok(encode(&written.map_err(of_endpoint)?)?)
         }
         Method::EvaluationsWrite => {

@@ -90,6 +90,7 @@ pub(crate) async fn work(server: Server) {
 /// Works on a follower for the leader, for ever; rests while this server leads itself.
 pub(crate) async fn help(server: Server) {
     let mut scheduler = Scheduler::default();
+    let worker = server.runtime().seeds.seed().max(1);
     let mut leadership = server.raft().leadership();
     loop {
         let waits = { leadership.borrow_and_update().leading || server.leader().is_none() };
@@ -98,7 +99,7 @@ pub(crate) async fn help(server: Server) {
             let _either = tokio::time::timeout(REST, leadership.changed()).await;
             continue;
         }
-        if let Err(error) = help_once(&server, &mut scheduler).await {
+        if let Err(error) = help_once(&server, worker, &mut scheduler).await {
             tracing::debug!(%error, "an evaluation of the leader was not finished here");
             tokio::time::sleep(PAUSE + server.runtime().seeds.jitter(PAUSE)).await;
         }
@@ -106,9 +107,9 @@ pub(crate) async fn help(server: Server) {
 }
 
 /// One evaluation of the leader, when it has one.
-async fn help_once(server: &Server, scheduler: &mut Scheduler) -> Result<(), RpcError> {
+async fn help_once(server: &Server, worker: u64, scheduler: &mut Scheduler) -> Result<(), RpcError> {
     let leader = server.leader_connection()?;
-    let request = EvaluationDequeueRequest { wait: Span::from_secs(2) };
+    let request = EvaluationDequeueRequest { wait: Span::from_secs(2), worker };
     let asked = call::<_, EvaluationDequeueResponse>(&*leader, Method::EvaluationDequeue, &request);
     let EvaluationDequeueResponse { evaluation, token } = within(CALL, asked).await?;
     let Some(evaluation) = evaluation else { return Ok(()) };
@@ -291,11 +292,11 @@ async fn submit(server: &Server, desk: &Desk, delivery: &Delivery, submission: S
     }
     let (queue, id) = (server.queue(), delivery.evaluation.id);
     let stale = |stale: crate::broker::StaleDelivery| EndpointError::refused(stale.to_string());
-    queue.pause(id, delivery.token).map_err(stale)?;
+    let pausing = queue.pausing(id, delivery.token).map_err(stale)?;
     let begun = std::time::Instant::now();
     let result = server.plans().write(submission).await;
     metrics::histogram!("nomad.nomad.plan.submit").record(begun.elapsed().as_secs_f64() * 1e3);
-    queue.resume(id, delivery.token).map_err(stale)?;
+    pausing.end().map_err(stale)?;
     result
 }
 

@@ -76,6 +76,14 @@ impl Service for NodeService {
             Method::NodeUpdateAllocations => {
                 let NodeAllocationUpdateRequest { node_id, secret, updates, number } = decode(request)?;
                 self.authenticate(node_id, SecretId(secret.0))?;
+                // Another server may have told the node of an allocation before this one has applied it: what is said of it
+                // must not be taken for the report of a stranger and dropped.
+                let state = self.0.state();
+                let unknown = updates.iter().any(|update| state.allocation(update.id).is_none());
+                drop(state);
+                if unknown {
+                    self.0.barrier().await.map_err(rpc_error)?;
+                }
                 let report = Report { node_id, updates, number };
                 let index = self.0.client_updates().write(report).await.map_err(rpc_error)?;
                 encode(&NodeAllocationUpdateResponse { index, reported: self.0.state().reported(node_id) })?
