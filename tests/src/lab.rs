@@ -7,6 +7,7 @@
 //! Folders and cgroups that a killed test could not remove are removed by the next one.
 //! Needs root, iproute2, util-linux and nftables (`make deps`).
 
+mod booted;
 mod checks;
 mod fleet;
 mod host;
@@ -19,6 +20,7 @@ use std::sync::Mutex;
 
 use tempfile::TempDir;
 
+pub use booted::Booted;
 pub use checks::{Starts, running};
 pub use fleet::{CLIENT, Fleet, server_text};
 pub use host::Host;
@@ -69,12 +71,15 @@ impl Lab {
 
     /// Boots a host with the next address.
     pub fn host(&self, name: &str) -> Host {
-        let number = {
-            let mut last = self.hosts.lock().expect("no test panicked in here");
-            *last += 1;
-            *last
-        };
-        Host::boot(self.folder.path(), name, number)
+        Host::boot(self.folder.path(), name, self.next_number())
+    }
+    fn next_number(&self) -> u8 {
+        let mut last = self.hosts.lock().expect("no test panicked in here");
+        *last += 1;
+        *last
+    }
+    fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A folder that every host sees as `/tmp/shared`.
@@ -112,6 +117,7 @@ fn remove_leftovers() {
         let pid = rest.split('-').next().and_then(|pid| pid.parse::<u32>().ok());
         if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
             remove_cgroups(&path.join("shared"));
+            remove_own_cgroups(&name);
             let _gone = std::fs::remove_dir_all(&path);
         }
     }
@@ -127,6 +133,34 @@ fn remove_cgroups(shared: &Path) {
             if started.ids().any(|id| name.starts_with(id)) {
                 let _gone = std::fs::remove_dir(entry.path());
             }
+        }
+    }
+}
+
+/// Removes the cgroups that belong to a booted host, or to all of a lab: those whose names begin so. Its processes are gone or
+/// going.
+fn remove_own_cgroups(prefix: &str) {
+    let Ok(entries) = std::fs::read_dir("/sys/fs/cgroup") else { return };
+    let roots = entries.flatten().map(|entry| entry.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
+    for root in roots {
+        for entry in std::fs::read_dir(&root).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(prefix) {
+                remove_tree(&entry.path());
+            }
+        }
+    }
+}
+
+/// Removes a cgroup and those below it, as soon as the kernel has taken their last processes away.
+fn remove_tree(cgroup: &Path) {
+    let below = std::fs::read_dir(cgroup).into_iter().flatten().flatten().map(|entry| entry.path());
+    below.filter(|path| path.is_dir() && !path.is_symlink()).for_each(|path| remove_tree(&path));
+    for _ in 0..200 {
+        match std::fs::remove_dir(cgroup) {
+            Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            _ => return,
         }
     }
 }

@@ -9,5 +9,6 @@ mod hosts {
     pub mod migrate;
     pub mod network;
     pub mod trust;
+    pub mod units;
     pub mod upgrade;
 }

@@ -38,7 +38,7 @@ echo "@end 0"
 while IFS= read -r line; do eval "$line"; echo "@end $?"; done"#;
 
 /// How long an answer may take that is not waited for with `until`.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many lines of each log a test prints that fails.
 const LINES: usize = 60;
