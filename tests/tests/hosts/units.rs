@@ -190,7 +190,7 @@ async fn names(lab: Lab) {
     }
     assert_eq!(units.len(), 2 * ids.len());
     for id in ids {
-        let _: Value = host.ask(Request::delete(&format!("/v1/job/{}", escaped(id)))).await.unwrap();
+        let _: Value = host.ask(Request::delete(format!("/v1/job/{}", escaped(id)))).await.unwrap();
     }
     until("all units are gone", || async {
         let units = host.units().await;
@@ -244,7 +244,7 @@ async fn restarts(lab: Lab) {
     let pids = std::fs::read_to_string(host.path("pids")).unwrap();
     assert_eq!(pids.lines().count(), 1, "the task was started once: {pids}");
     let id = allocation["ID"].as_str().unwrap();
-    let signal = Request::put(&format!("/v1/client/allocation/{id}/signal")).json(&json!({ "Signal": "SIGUSR1" }));
+    let signal = Request::put(format!("/v1/client/allocation/{id}/signal")).json(&json!({ "Signal": "SIGUSR1" }));
     let _: Value = host.ask(signal.unwrap()).await.unwrap();
     let ended = becomes(&host, "stays", "failed").await;
     assert_eq!(event(&ended, "t", "Terminated")["Details"]["exit_code"], "3");
