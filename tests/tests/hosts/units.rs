@@ -174,7 +174,7 @@ fn names_that_units_cannot_hold_or_that_look_alike_do_not_collide() {
 async fn names(lab: Lab) {
     let host = boot(&lab, AGENT).await;
     let long = "x".repeat(200);
-    let ids = ["web", "web-api", "web_api", "a/b", "größe-ж", &long];
+    let ids = ["web", "web-api", "web_api", "a/b", "größe-ж", "memory", "ж", &long];
     for id in ids {
         register(&host, &job(id, "service", &[("a-b", "exec sleep 1000"), ("a_b", "exec sleep 1000")])).await;
     }

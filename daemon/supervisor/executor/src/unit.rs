@@ -51,7 +51,10 @@ fn path(text: &str, controller: &str, unit: &str) -> Option<PathBuf> {
         controllers.split(',').any(|one| one == controller).then_some(path)
     })?;
     let path = Path::new(line);
-    (path.file_name()? == unit).then(|| path.strip_prefix("/").ok().map(Path::to_owned)).flatten()
+    let name = path.file_name()?.to_str()?;
+    // What could be a file of the kernel's (`memory.x`) or begins with an underscore systemd puts another one before.
+    let named = name == unit || name.strip_prefix('_') == Some(unit);
+    named.then(|| path.strip_prefix("/").ok().map(Path::to_owned)).flatten()
 }
 
 #[cfg(test)]
@@ -81,6 +84,12 @@ mod tests {
             "Unit /c/memory/nomad.slice/x.service",
         ];
         assert_eq!(found.iter().map(|line| line.replace("/c//", "/c/")).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_unit_whose_name_could_be_a_file_of_the_kernels_is_found() {
+        assert_eq!(directories(&[""], "0::/nomad.slice/_x.service\n").map(|found| found.len()), Some(2));
+        assert_eq!(directories(&[""], "0::/nomad.slice/yx.service\n"), None);
     }
 
     #[test]
