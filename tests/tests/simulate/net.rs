@@ -11,8 +11,9 @@ use std::time::Duration;
 use nomadd_model::{EvaluationId, Text};
 use nomadd_raft::Peers;
 use nomadd_rpc::{
-    Connection, Dial, EvaluationDequeueResponse, EvaluationDoneRequest, Method, NodeAllocationUpdateRequest,
-    NodeAllocationUpdateResponse, Peer, RpcError, Service, Tunnel, TunnelHello, Updates, decode, encode,
+    Connection, Dial, EvaluationDequeueRequest, EvaluationDequeueResponse, EvaluationDoneRequest, Method,
+    NodeAllocationUpdateRequest, NodeAllocationUpdateResponse, Peer, RpcError, Service, Tunnel, TunnelHello, Updates,
+    decode, encode,
 };
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -54,6 +55,7 @@ struct Listening {
 struct Delivered {
     job: (Text, Text),
     token: u64,
+    worker: u64,
     until: tokio::time::Instant,
 }
 
@@ -142,6 +144,16 @@ impl Net {
         self.delivered.lock().unwrap().retain(|_, held| held.token >> 40 != term);
     }
 
+    /// A worker that asks for its next evaluation has none in hand, whatever was given to it: that may be given to another.
+    fn asked(&self, method: Method, request: &[u8]) {
+        if method == Method::EvaluationDequeue
+            && let Ok(EvaluationDequeueRequest { worker, .. }) = decode(request)
+            && worker != 0
+        {
+            self.delivered.lock().unwrap().retain(|_, held| held.worker != worker);
+        }
+    }
+
     /// Notes who works on which evaluation. Of a job at most one is with a worker as long as a server leads without a break; and
     /// tokens rise for a whole term, so that one of before a break is never that of another worker.
     fn watch(&self, method: Method, request: &[u8], answer: &[u8]) {
@@ -172,7 +184,8 @@ impl Net {
                 }
                 // Less than the broker waits for a silent worker.
                 let until = now + Duration::from_secs(8);
-                delivered.insert(evaluation.id, Delivered { job, token, until });
+                let worker = decode(request).map_or(0, |request: EvaluationDequeueRequest| request.worker);
+                delivered.insert(evaluation.id, Delivered { job, token, worker, until });
             }
             Method::EvaluationAcknowledge | Method::EvaluationRefuse => {
                 if let Ok(EvaluationDoneRequest { id, token }) = decode(request)
@@ -288,6 +301,7 @@ impl Link {
 
     async fn serve(net: Arc<Net>, there: Listening, from: String, method: Method, request: Vec<u8>) -> Answered {
         let peer = Peer::in_process();
+        net.asked(method, &request);
         let answer = there.service.call(&peer, method, &request).await;
         if let Ok(answer) = &answer {
             net.watch(method, &request, answer);
