@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
+use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -247,12 +248,14 @@ impl Predicate for Whole {
 /// Tells a client that has too many connections, and closes this one.
 fn refuse(socket: TcpStream) {
     const ANSWER: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 73\r\nConnection: close\r\n\r\nToo many connections from this address (limits.http_max_conns_per_client)";
+    // Asked directly: the reactor does not know yet that a new socket can be written.
+    let Ok(mut socket) = socket.into_std() else { return };
     // The answer fits into the socket's buffer; who does not read it learns it by the closed connection.
-    let _best_effort = socket.try_write(ANSWER);
+    let _best_effort = socket.write(ANSWER);
     // What it has sent is taken: closing on unread bytes would reset the connection and the answer with it.
     let mut sink = [0; 4096];
     for _ in 0..16 {
-        if !matches!(socket.try_read(&mut sink), Ok(1..)) {
+        if !matches!(socket.read(&mut sink), Ok(1..)) {
             break;
         }
     }
