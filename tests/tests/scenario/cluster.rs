@@ -79,8 +79,12 @@ async fn a_cluster_forms_places_on_all_clients_and_outlives_its_leader() {
     // Logs, files and commands of an allocation on the first client, through every agent.
     let (id, _) = before.iter().find(|(_, node)| node == "c1").unwrap();
     for agent in cluster.servers.iter().chain(&cluster.clients) {
-        let logs = agent.ctl(&["alloc", "logs", id, "t"]).await.ok();
-        assert!(logs.contains("hello from spread.g["), "{logs}");
+        // A client reports that a task runs a moment before it has opened its own way for servers.
+        until("the log is read", || async {
+            let logs = agent.ctl(&["alloc", "logs", id, "t"]).await;
+            if logs.out.contains("hello from spread.g[") { Ok(()) } else { Err(logs) }
+        })
+        .await;
         let files = agent.ctl(&["alloc", "fs", id, "alloc/logs"]).await.ok();
         assert!(files.contains("t.stdout.0"), "{files}");
         let said =

@@ -150,6 +150,15 @@ impl Watch {
                 .count();
             if right as i64 != wanted {
                 missing.push(format!("{id} has {right} of {wanted} running at version {}", job.version));
+                missing.extend(of_job.iter().filter(|one| one.desired_status == DesiredStatus::Run).map(|one| {
+                    let (status, node) = (one.client_status, one.node_id.short());
+                    let (version, made) = (one.job_version, one.create_index);
+                    format!("  {} {status} on {node} of version {version}, made at {made}", one.name)
+                }));
+                missing.extend(state.evaluations_by_job("default", id).map(|one| {
+                    let (status, cause, index) = (one.status, &one.triggered_by, one.modify_index);
+                    format!("  evaluation {} {status} by {cause} at {index}", one.id.short())
+                }));
             }
             let open = state.evaluations_by_job("default", id).filter(|one| !one.status.is_terminal()).count();
             if open > 0 {
