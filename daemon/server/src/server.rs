@@ -106,8 +106,8 @@ impl Server {
         if server.config().dial.is_some() {
             runtime.tasks.spawn(TaskKind::Background, silence::watch(server.clone()));
             runtime.tasks.spawn(TaskKind::Background, keyring::handover::keep_asking(server.clone()));
-            for _ in 0..server.config().schedulers {
-                runtime.tasks.spawn(TaskKind::Worker, worker::help(server.clone()));
+            for place in 0..server.config().schedulers {
+                runtime.tasks.spawn(TaskKind::Worker, worker::help(server.clone(), place));
             }
         }
         Ok(server)

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nomadd_model::{AllocationMetric, DeploymentStatus, Duration as Span, Evaluation, Plan, PlanResult};
+use nomadd_raft::ServerId;
 use nomadd_rpc::connection::call;
 use nomadd_rpc::{
     Acknowledged, Connection, EvaluationDequeueRequest, EvaluationDequeueResponse, EvaluationDoneRequest,
@@ -87,10 +88,17 @@ pub(crate) async fn work(server: Server) {
     }
 }
 
+/// The number of a worker: the same after a restart of its server, so that what the one before had in hand comes back when
+/// the new one asks, and not when the time of that delivery is over.
+fn number(server: ServerId, place: usize) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = server.0.0;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h]).wrapping_add(place as u64).max(1)
+}
+
 /// Works on a follower for the leader, for ever; rests while this server leads itself.
-pub(crate) async fn help(server: Server) {
+pub(crate) async fn help(server: Server, place: usize) {
     let mut scheduler = Scheduler::default();
-    let worker = server.runtime().seeds.seed().max(1);
+    let worker = number(server.raft().id(), place);
     let mut leadership = server.raft().leadership();
     loop {
         let waits = { leadership.borrow_and_update().leading || server.leader().is_none() };

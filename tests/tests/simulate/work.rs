@@ -276,8 +276,15 @@ pub async fn evict(desk: &Desk) -> bool {
     false
 }
 
-/// What the scheduler makes of a job, for an evaluation that is nowhere else.
-fn planned(desk: &Desk, state: &State, job: &nomadd_model::Job, (whose, number): (u8, u64), now: Time) -> Option<Plan> {
+/// What the scheduler makes of a job, for an evaluation that is nowhere else: a plan, and the later evaluations that it refers to.
+/// A worker has both written in one entry, too.
+fn planned(
+    desk: &Desk,
+    state: &State,
+    job: &nomadd_model::Job,
+    (whose, number): (u8, u64),
+    now: Time,
+) -> Option<(Plan, Vec<Evaluation>)> {
     let mut id = [whose; 16];
     id[8..].copy_from_slice(&number.to_be_bytes());
     let evaluation = Evaluation {
@@ -290,24 +297,26 @@ fn planned(desk: &Desk, state: &State, job: &nomadd_model::Job, (whose, number):
         status: EvaluationStatus::Pending,
         ..Evaluation::default()
     };
-    process(state, &evaluation, &Context { now, seed: desk.dice.seed() }).plan
+    let outcome = process(state, &evaluation, &Context { now, seed: desk.dice.seed() });
+    let later = outcome.created.into_iter().filter(|created| created.wait_until.0 != 0).collect();
+    Some((outcome.plan?, later))
 }
 
 /// Hands a plan in after a while, to whoever leads then.
-async fn hand_in(desk: &Desk, at: usize, plan: Option<Plan>) {
-    let Some(mut plan) = plan else { return };
+async fn hand_in(desk: &Desk, at: usize, planned: Option<(Plan, Vec<Evaluation>)>) {
+    let Some((mut plan, evaluations)) = planned else { return };
     let job = plan.job_id.clone();
     tokio::time::sleep(desk.dice.millis(1, 400)).await;
     let Some((to, leader)) = desk.leader() else { return };
     let placed: Vec<NodeId> =
         plan.placements.iter().flat_map(|batch| &batch.placements).map(|one| one.node_id).collect();
+    if desk.mutant == Some(Mutant::NoStaleCheck) {
+        plan.snapshot_index = 0;
+    }
+    let results = PlanResults { plans: vec![plan], evaluations };
     let command = match desk.mutant {
-        Some(Mutant::NoStaleCheck) => {
-            plan.snapshot_index = 0;
-            Command::PlanResults(PlanResults { plans: vec![plan], ..PlanResults::default() })
-        }
-        Some(Mutant::NoFitCheck) => unchecked(&leader.server.state(), &placed, plan),
-        _ => Command::PlanResults(PlanResults { plans: vec![plan], ..PlanResults::default() }),
+        Some(Mutant::NoFitCheck) => unchecked(&leader.server.state(), &placed, results),
+        _ => Command::PlanResults(results),
     };
     let proposed = async move { leader.raft.propose(command).await };
     if let Ok(Ok(committed)) = tokio::time::timeout(PATIENCE, proposed).await {
@@ -317,7 +326,7 @@ async fn hand_in(desk: &Desk, at: usize, plan: Option<Plan>) {
 }
 
 /// A plan that meets nodes which seem to have room for everything, for this one index.
-fn unchecked(state: &State, nodes: &[NodeId], plan: Plan) -> Command {
+fn unchecked(state: &State, nodes: &[NodeId], results: PlanResults) -> Command {
     let register = |grown: bool| {
         nodes.iter().filter_map(move |id| {
             let mut node = nomadd_model::Node::clone(state.node(*id)?);
@@ -330,7 +339,7 @@ fn unchecked(state: &State, nodes: &[NodeId], plan: Plan) -> Command {
         })
     };
     let mut commands: Vec<Command> = register(true).collect();
-    commands.push(Command::PlanResults(PlanResults { plans: vec![plan], ..PlanResults::default() }));
+    commands.push(Command::PlanResults(results));
     commands.extend(register(false));
     Command::Batch(commands)
 }
