@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::Fleet;
 use super::checks::Starts;
 use super::fleet::{job, put, text};
-use crate::wait::{until, until_within};
+use crate::wait::until;
 
 /// How long the writer waits for one answer; longer than an election.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -123,8 +123,7 @@ impl Writer {
             let value = value.and_then(|one| one["Description"].as_str()?.parse::<u64>().ok()).unwrap_or_default();
             let late = unsure.contains(&value);
             assert!(value >= newest || late, "{} shows {value}, and {newest} was acknowledged", server.name());
-            // An evaluation in the hands of a worker whose server is gone comes back after a minute.
-            until_within(Duration::from_secs(180), "all batch jobs are done", || async {
+            until("all batch jobs are done", || async {
                 let listed = server.get("/v1/jobs?prefix=once-").await?;
                 let done = listed.as_array().into_iter().flatten().filter(|job| job["Status"] == "dead");
                 let done: BTreeSet<String> = done.map(|job| text(&job["ID"])).collect();
