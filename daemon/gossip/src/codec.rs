@@ -213,31 +213,12 @@ mod tests {
     use foca::Codec as _;
 
     use super::*;
-
-    fn identity(name: &str, address: &str) -> Identity {
-        Identity { name: name.into(), address: address.parse().unwrap(), generation: 7 }
-    }
+    use crate::kept::{headers, identity};
 
     #[test]
     fn every_message_reads_back_as_it_was_written() {
-        let (a, b, c) =
-            (identity("a.global", "10.0.0.1:4648"), identity("b", "[fd00::2]:1"), identity("c", "127.0.0.1:9"));
-        let messages = [
-            Message::Ping(3),
-            Message::Ack(4),
-            Message::PingReq { target: c.clone(), probe_number: 1 },
-            Message::IndirectPing { origin: c.clone(), probe_number: 2 },
-            Message::IndirectAck { target: c.clone(), probe_number: 3 },
-            Message::ForwardedAck { origin: c.clone(), probe_number: 255 },
-            Message::Announce,
-            Message::Feed,
-            Message::Gossip,
-            Message::Broadcast,
-            Message::TurnUndead,
-        ];
         let mut codec = Codec::default();
-        for message in messages {
-            let header = Header { src: a.clone(), src_incarnation: 9, dst: b.clone(), message };
+        for header in headers() {
             let mut bytes = Vec::new();
             codec.encode_header(&header, &mut bytes).unwrap();
             assert_eq!(codec.decode_header(&bytes[..]).unwrap(), header);
@@ -247,7 +228,7 @@ mod tests {
         }
         assert_eq!(codec.incarnation(), 9);
         for state in [State::Alive, State::Suspect, State::Down] {
-            let member = Member::new(b.clone(), 65535, state);
+            let member = Member::new(identity("b", "[fd00::2]:1"), 65535, state);
             let mut bytes = Vec::new();
             codec.encode_member(&member, &mut bytes).unwrap();
             assert_eq!(codec.decode_member(&bytes[..]).unwrap(), member);

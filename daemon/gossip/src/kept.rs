@@ -16,8 +16,28 @@ use crate::wire::{Entry, KeyOperation, News, Request, Response, State, Taken, Wh
 
 const KEY: &str = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
 
-fn identity(name: &str, address: &str) -> Identity {
+pub(crate) fn identity(name: &str, address: &str) -> Identity {
     Identity { name: name.into(), address: address.parse().unwrap(), generation: 7 }
+}
+
+/// The head of a packet of every kind.
+pub(crate) fn headers() -> Vec<Header<Identity>> {
+    let (a, b, c) = (identity("a.global", "10.0.0.1:4648"), identity("b", "[fd00::2]:1"), identity("c", "127.0.0.1:9"));
+    let messages = [
+        Message::Ping(3),
+        Message::Ack(4),
+        Message::PingReq { target: c.clone(), probe_number: 1 },
+        Message::IndirectPing { origin: c.clone(), probe_number: 2 },
+        Message::IndirectAck { target: c.clone(), probe_number: 3 },
+        Message::ForwardedAck { origin: c, probe_number: 255 },
+        Message::Announce,
+        Message::Feed,
+        Message::Gossip,
+        Message::Broadcast,
+        Message::TurnUndead,
+    ];
+    let header = |message| Header { src: a.clone(), src_incarnation: 9, dst: b.clone(), message };
+    messages.into_iter().map(header).collect()
 }
 
 fn entry(state: State) -> Entry {
@@ -38,22 +58,8 @@ fn spoken<T: Serialize + DeserializeOwned>(kept: &mut Kept, name: &str, samples:
 #[test]
 fn what_members_of_every_release_say_is_read_as_it_was_meant() {
     let mut kept = Kept::of(env!("CARGO_MANIFEST_DIR"), env!("CARGO_PKG_VERSION"));
-    let (a, b, c) = (identity("a.global", "10.0.0.1:4648"), identity("b", "[fd00::2]:1"), identity("c", "127.0.0.1:9"));
-    let messages = [
-        Message::Ping(3),
-        Message::Ack(4),
-        Message::PingReq { target: c.clone(), probe_number: 1 },
-        Message::IndirectPing { origin: c.clone(), probe_number: 2 },
-        Message::IndirectAck { target: c.clone(), probe_number: 3 },
-        Message::ForwardedAck { origin: c.clone(), probe_number: 255 },
-        Message::Announce,
-        Message::Feed,
-        Message::Gossip,
-        Message::Broadcast,
-        Message::TurnUndead,
-    ];
-    let header = |message| Header { src: a.clone(), src_incarnation: 9, dst: b.clone(), message };
-    let headers: Vec<_> = messages.into_iter().map(header).collect();
+    let (a, b) = (identity("a.global", "10.0.0.1:4648"), identity("b", "[fd00::2]:1"));
+    let headers = headers();
     let write = |header: &Header<Identity>| {
         let mut bytes = Vec::new();
         Codec::default().encode_header(header, &mut bytes).unwrap();

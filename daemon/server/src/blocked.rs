@@ -13,6 +13,11 @@ use crate::broker::key_of;
 
 /// How long a change is remembered.
 const REMEMBERED: Duration = Duration::from_secs(15 * 60);
+/// How long an evaluation waits whose plans were refused too often, the first time; twice as long each time after. Who took
+/// the room is done after a moment, mostly; and who always loses shall not keep the servers busy.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// The longest such wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How often old changes are forgotten.
 const LOOK_THROUGH: Duration = Duration::from_secs(60);
 
@@ -34,6 +39,15 @@ pub struct Stats {
     pub escaped: usize,
 }
 
+/// A job whose plans others' plans got in the way of.
+#[derive(Clone, Copy, Debug)]
+struct Conflict {
+    /// How long it waits this time.
+    wait: Duration,
+    /// Until when.
+    due: Time,
+}
+
 /// The blocked evaluations.
 #[derive(Debug, Default)]
 pub struct Blocked {
@@ -42,12 +56,13 @@ pub struct Blocked {
     escaped: BTreeSet<EvaluationId>,
     classes: BTreeMap<Text, (u64, Time)>,
     nodes: BTreeMap<NodeId, (u64, Time)>,
+    conflicts: BTreeMap<JobKey, Conflict>,
     looked_through: Time,
 }
 
 impl Blocked {
     /// Takes a blocked evaluation in; it goes on at once if it missed a change that could help.
-    pub fn block(&mut self, evaluation: Arc<Evaluation>) -> Vec<Action> {
+    pub fn block(&mut self, evaluation: Arc<Evaluation>, now: Time) -> Vec<Action> {
         if self.captured.contains_key(&evaluation.id) {
             self.remove(evaluation.id);
         }
@@ -66,6 +81,11 @@ impl Blocked {
         }
         if evaluation.escaped_computed_class {
             self.escaped.insert(evaluation.id);
+        }
+        if evaluation.triggered_by == Trigger::MaxPlans {
+            let before = self.conflicts.get(&key.0).map(|conflict| conflict.wait.0.saturating_mul(2));
+            let wait = Duration(before.map_or(FIRST_WAIT.0, |twice| twice.min(LONGEST_WAIT.0)));
+            self.conflicts.insert(key.0.clone(), Conflict { wait, due: now.plus(wait) });
         }
         self.by_job.insert(key, evaluation.id);
         self.captured.insert(evaluation.id, evaluation);
@@ -91,15 +111,23 @@ impl Blocked {
         self.release(&helped)
     }
 
-    /// Evaluations whose plans were refused too often are tried again.
-    pub fn unblock_conflicts(&mut self) -> Vec<Action> {
-        let failed = self.captured.values().filter(|evaluation| evaluation.triggered_by == Trigger::MaxPlans);
+    /// Evaluations whose plans were refused too often are tried again when they have waited.
+    pub fn unblock_conflicts(&mut self, now: Time) -> Vec<Action> {
+        self.forget_old(now);
+        if self.conflicts.is_empty() {
+            return Vec::new();
+        }
+        let failed = self.captured.values().filter(|evaluation| {
+            evaluation.triggered_by == Trigger::MaxPlans
+                && self.conflicts.get(&key_of(evaluation)).is_none_or(|conflict| conflict.due <= now)
+        });
         let failed: Vec<_> = failed.map(|evaluation| evaluation.id).collect();
         self.release(&failed)
     }
 
     /// The job is satisfied, stopped or gone: nothing of it waits any more. Returns what waited.
     pub fn untrack(&mut self, key: &JobKey) -> Vec<Arc<Evaluation>> {
+        self.conflicts.remove(key);
         let from = (key.clone(), NodeId::NONE);
         let ids: Vec<_> = self.by_job.range(from..).take_while(|((job, _), _)| job == key).map(|(_, id)| *id).collect();
         ids.into_iter().filter_map(|id| self.remove(id)).collect()
@@ -157,6 +185,7 @@ impl Blocked {
         let oldest = Time(now.0.saturating_sub(REMEMBERED.0));
         self.classes.retain(|_, (_, time)| *time >= oldest);
         self.nodes.retain(|_, (_, time)| *time >= oldest);
+        self.conflicts.retain(|_, conflict| conflict.due >= oldest);
     }
 }
 
@@ -196,8 +225,8 @@ mod tests {
         let mut blocked = Blocked::default();
         let a = with_class(evaluation(1, "a", 5), "v1:x", true);
         let b = with_class(evaluation(2, "b", 5), "v1:x", false);
-        assert_eq!(blocked.block(Arc::clone(&a)), []);
-        assert_eq!(blocked.block(Arc::clone(&b)), []);
+        assert_eq!(blocked.block(Arc::clone(&a), Time(1)), []);
+        assert_eq!(blocked.block(Arc::clone(&b), Time(1)), []);
         assert_eq!(blocked.unblock(NODE, &"v1:x".into(), 6, Time(1)), [Action::Enqueue(a)]);
         assert_eq!(blocked.unblock(NODE, &"v1:new".into(), 7, Time(1)), [Action::Enqueue(b)]);
         assert_eq!(blocked.stats(), Stats::default());
@@ -209,7 +238,7 @@ mod tests {
         let mut a = evaluation(1, "a", 5);
         a.escaped_computed_class = true;
         let a = with_class(a, "v1:x", false);
-        blocked.block(Arc::clone(&a));
+        blocked.block(Arc::clone(&a), Time(1));
         assert_eq!(blocked.stats().escaped, 1);
         assert_eq!(blocked.unblock(NODE, &"v1:x".into(), 6, Time(1)), [Action::Enqueue(a)]);
     }
@@ -219,13 +248,13 @@ mod tests {
         let mut blocked = Blocked::default();
         blocked.unblock(NODE, &"v1:x".into(), 10, Time(1));
         let early = with_class(evaluation(1, "a", 9), "v1:x", true);
-        assert_eq!(blocked.block(Arc::clone(&early)), [Action::Enqueue(early)]);
-        assert_eq!(blocked.block(with_class(evaluation(2, "a", 10), "v1:x", true)), []);
-        assert_eq!(blocked.block(with_class(evaluation(3, "b", 9), "v1:x", false)), []);
+        assert_eq!(blocked.block(Arc::clone(&early), Time(1)), [Action::Enqueue(early)]);
+        assert_eq!(blocked.block(with_class(evaluation(2, "a", 10), "v1:x", true), Time(1)), []);
+        assert_eq!(blocked.block(with_class(evaluation(3, "b", 9), "v1:x", false), Time(1)), []);
         // An older change that is told later takes nothing back.
         blocked.unblock(NodeId([8; 16]), &"v1:x".into(), 4, Time(2));
         let early = with_class(evaluation(4, "c", 9), "v1:x", true);
-        assert_eq!(blocked.block(Arc::clone(&early)), [Action::Enqueue(early)]);
+        assert_eq!(blocked.block(Arc::clone(&early), Time(1)), [Action::Enqueue(early)]);
     }
 
     #[test]
@@ -233,7 +262,7 @@ mod tests {
         let mut blocked = Blocked::default();
         blocked.unblock(NODE, &"v1:x".into(), 10, Time(1));
         blocked.unblock(NODE, &"v1:y".into(), 3, Time(1).plus(Duration::from_secs(16 * 60)));
-        assert_eq!(blocked.block(with_class(evaluation(1, "a", 9), "v1:x", true)), []);
+        assert_eq!(blocked.block(with_class(evaluation(1, "a", 9), "v1:x", true), Time(1)), []);
     }
 
     #[test]
@@ -241,9 +270,9 @@ mod tests {
         let mut blocked = Blocked::default();
         let old = Arc::new(evaluation(1, "a", 5));
         let new = Arc::new(evaluation(2, "a", 8));
-        blocked.block(Arc::clone(&old));
-        assert_eq!(blocked.block(Arc::clone(&new)), [Action::Cancel(Arc::clone(&old))]);
-        assert_eq!(blocked.block(Arc::clone(&old)), [Action::Cancel(old)]);
+        blocked.block(Arc::clone(&old), Time(1));
+        assert_eq!(blocked.block(Arc::clone(&new), Time(1)), [Action::Cancel(Arc::clone(&old))]);
+        assert_eq!(blocked.block(Arc::clone(&old), Time(1)), [Action::Cancel(old)]);
         assert!(blocked.contains(new.id));
     }
 
@@ -252,19 +281,27 @@ mod tests {
         let mut blocked = Blocked::default();
         let here = Arc::new(Evaluation { node_id: NODE, ..evaluation(1, "a", 5) });
         let there = Arc::new(Evaluation { node_id: NodeId([8; 16]), ..evaluation(2, "a", 5) });
-        assert_eq!(blocked.block(Arc::clone(&here)), []);
-        assert_eq!(blocked.block(Arc::clone(&there)), []);
+        assert_eq!(blocked.block(Arc::clone(&here), Time(1)), []);
+        assert_eq!(blocked.block(Arc::clone(&there), Time(1)), []);
         assert_eq!(blocked.unblock(NODE, &"v1:x".into(), 6, Time(1)), [Action::Enqueue(here)]);
         assert_eq!(blocked.untrack(&JobKey::new(&"default".into(), &"a".into())), [there]);
     }
 
     #[test]
-    fn refused_plans_are_tried_again_when_asked() {
+    fn refused_plans_are_tried_again_after_a_while_that_doubles_until_the_job_is_satisfied() {
         let mut blocked = Blocked::default();
         let conflict = Arc::new(Evaluation { triggered_by: Trigger::MaxPlans, ..evaluation(1, "a", 5) });
-        blocked.block(Arc::clone(&conflict));
-        blocked.block(Arc::new(evaluation(2, "b", 5)));
-        assert_eq!(blocked.unblock_conflicts(), [Action::Enqueue(conflict)]);
-        assert_eq!(blocked.stats().blocked, 1);
+        let mut now = Time(1);
+        blocked.block(Arc::new(evaluation(2, "b", 5)), now);
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            blocked.block(Arc::clone(&conflict), now);
+            now = now.plus(Duration::from_secs(seconds));
+            assert_eq!(blocked.unblock_conflicts(Time(now.0 - 1)), [], "after less than {seconds} s");
+            assert_eq!(blocked.unblock_conflicts(now), [Action::Enqueue(Arc::clone(&conflict))]);
+        }
+        blocked.untrack(&key_of(&conflict));
+        blocked.block(Arc::clone(&conflict), now);
+        assert_eq!(blocked.unblock_conflicts(now.plus(FIRST_WAIT)), [Action::Enqueue(conflict)]);
+        assert_eq!(blocked.stats().blocked, 1, "what waits for room does so still");
     }
 }

@@ -146,10 +146,10 @@ impl Queue {
         self.perform_blocked(&mut inner, actions);
     }
 
-    /// Evaluations whose plans were refused too often are tried again.
+    /// Evaluations whose plans were refused too often are tried again when they have waited.
     pub fn unblock_conflicts(&self) {
         let mut inner = self.lock();
-        let actions = inner.blocked.unblock_conflicts();
+        let actions = inner.blocked.unblock_conflicts(self.clock.now());
         self.perform_blocked(&mut inner, actions);
     }
 
@@ -290,7 +290,7 @@ impl Queue {
                 self.plan(inner);
             }
             EvaluationStatus::Blocked => {
-                let actions = inner.blocked.block(evaluation);
+                let actions = inner.blocked.block(evaluation, self.clock.now());
                 self.perform_blocked(inner, actions);
             }
             EvaluationStatus::Complete | EvaluationStatus::Failed | EvaluationStatus::Canceled => {

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Process 1 of a booted host until systemd is: the machine's own root as it is, what is written to it in memory, and
 # file systems of the host's own. Arguments: the host's folder, its name, the folder of binaries.
 set -e

@@ -11,8 +11,8 @@ use crate::keyring;
 use crate::server::Server;
 use crate::worker;
 
-/// How often evaluations whose plans were refused are tried again.
-const CONFLICT_INTERVAL: Duration = Duration::from_secs(60);
+/// How often evaluations whose plans were refused are looked at; how long each waits `blocked` knows.
+const CONFLICT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Follows the leadership, for ever.
 pub(crate) async fn lead(server: Server) {
