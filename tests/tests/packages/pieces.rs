@@ -44,7 +44,7 @@ fn no_binary_needs_a_libc_newer_than_2_34() {
     if !has("objdump") {
         return;
     }
-    for name in ["nomadd", "nomadctl", "nomadd-executor"] {
+    for name in ["nomadd", "nomadctl", "nomadd-executor", "nomadd-image"] {
         let symbols = said(Command::new("objdump").arg("-T").arg(binary(name)));
         let minor =
             |word: &str| word.trim_matches(['(', ')']).strip_prefix("GLIBC_2.")?.split('.').next()?.parse().ok();
