@@ -190,6 +190,9 @@ fn drivers(config: &Config, drivers: &mut DriverConfig) -> anyhow::Result<()> {
     if config.client.options.get("driver.raw_exec.enable").is_some_and(|value| value == "1" || value == "true") {
         drivers.raw_exec.enabled = true;
     }
+    for isolation in [&mut drivers.exec, &mut drivers.java] {
+        isolation.chroot_env.clone_from(&config.client.chroot_env);
+    }
     for (driver, settings) in &config.plugins {
         let Value::Object(settings) = flattened(settings) else { continue };
         for (key, value) in settings {
@@ -197,17 +200,34 @@ fn drivers(config: &Config, drivers: &mut DriverConfig) -> anyhow::Result<()> {
             let flag = || value.as_bool().with_context(|| format!("{place} must be true or false, not {value}"));
             let text =
                 || value.as_str().map(str::to_owned).with_context(|| format!("{place} must be a text, not {value}"));
+            let texts = || {
+                let names = value.as_array().map(|list| list.iter().map(|name| name.as_str().map(str::to_owned)));
+                names
+                    .and_then(Iterator::collect::<Option<Vec<String>>>)
+                    .with_context(|| format!("{place} must be a list of texts, not {value}"))
+            };
             match (driver.as_str(), key.as_str()) {
                 ("raw_exec", "enabled") => drivers.raw_exec.enabled = flag()?,
                 ("raw_exec", "denied_host_uids") => drivers.raw_exec.denied_host_uids = text()?,
                 ("raw_exec", "denied_host_gids") => drivers.raw_exec.denied_host_gids = text()?,
-                ("raw_exec", "denied_envvars") => {
-                    let list =
-                        value.as_array().with_context(|| format!("{place} must be a list of texts, not {value}"))?;
-                    let names = list.iter().map(|name| name.as_str().map(str::to_owned));
-                    drivers.raw_exec.denied_envvars = names
-                        .collect::<Option<_>>()
-                        .with_context(|| format!("{place} must be a list of texts, not {value}"))?;
+                ("raw_exec", "denied_envvars") => drivers.raw_exec.denied_envvars = texts()?,
+                ("exec", "no_pivot_root") => drivers.exec.no_pivot_root = flag()?,
+                ("exec", "denied_host_uids") => drivers.exec.denied_host_uids = text()?,
+                ("exec", "denied_host_gids") => drivers.exec.denied_host_gids = text()?,
+                ("exec" | "java", "default_pid_mode" | "default_ipc_mode" | "allow_caps") => {
+                    let isolation = if driver == "exec" { &mut drivers.exec } else { &mut drivers.java };
+                    match key.as_str() {
+                        "default_pid_mode" => isolation.default_pid_mode = text()?,
+                        "default_ipc_mode" => isolation.default_ipc_mode = text()?,
+                        _ => isolation.allow_caps = Some(texts()?),
+                    }
+                }
+                ("exec", _) => anyhow::bail!(
+                    "{place} is unknown; no_pivot_root, default_pid_mode, default_ipc_mode, allow_caps, \
+                     denied_host_uids and denied_host_gids are known"
+                ),
+                ("java", _) => {
+                    anyhow::bail!("{place} is unknown; default_pid_mode, default_ipc_mode and allow_caps are known")
                 }
                 // An old key without meaning here: cgroups are always used where they are.
                 ("raw_exec", "no_cgroups") => {}
@@ -215,9 +235,7 @@ fn drivers(config: &Config, drivers: &mut DriverConfig) -> anyhow::Result<()> {
                     "{place} is unknown; enabled, denied_host_uids, denied_host_gids and denied_envvars are known"
                 ),
                 ("mock_driver", "enabled") => drivers.mock_driver = if flag()? { Switch::On } else { Switch::Off },
-                ("exec" | "docker" | "podman" | "java" | "qemu", key)
-                    if key.starts_with("denied_") || key == "allow_caps" =>
-                {
+                ("docker" | "podman" | "qemu", key) if key.starts_with("denied_") || key == "allow_caps" => {
                     anyhow::bail!(
                         "{place} asks for a protection, but this build does not have the driver yet: remove it to start"
                     )

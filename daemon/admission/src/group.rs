@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nomadd_model::{Job, JobType, TaskGroup, Text};
 
 use crate::problems::Problems;
-use crate::{AdmissionContext, constraint, network, policy, service, task};
+use crate::{AdmissionContext, constraint, network, policy, service, task, volume};
 
 pub(crate) fn check(group: &TaskGroup, job: &Job, context: &AdmissionContext<'_>) -> Problems {
     let mut problems = Problems::default();
@@ -57,6 +57,7 @@ pub(crate) fn check(group: &TaskGroup, job: &Job, context: &AdmissionContext<'_>
     problems.extend(names(group));
     problems.nest(format_args!("Task group network validation failed"), network::check(group));
     problems.nest(format_args!("Task group service validation failed"), service::of_group(group));
+    problems.extend(volume::of_group(group, job.kind));
     if let Some(scaling) = &group.scaling {
         problems
             .nest(format_args!("Task group scaling policy validation failed"), policy::scaling(scaling, group.count));

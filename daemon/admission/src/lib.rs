@@ -17,6 +17,7 @@ mod problems;
 mod service;
 mod task;
 mod unsupported;
+mod volume;
 mod warning;
 
 use nomadd_model::canonicalize::{CanonicalizeError, Settings, canonicalize};

@@ -4,7 +4,7 @@ use nomadd_model::spec::{Constraint, TaskLifecycle};
 use nomadd_model::{JobType, LogConfig, Resources, Task, TaskGroup};
 
 use crate::problems::Problems;
-use crate::{AdmissionContext, constraint, service};
+use crate::{AdmissionContext, constraint, service, volume};
 
 pub(crate) fn check(task: &Task, group: &TaskGroup, kind: JobType, context: &AdmissionContext<'_>) -> Problems {
     let mut problems = Problems::default();
@@ -35,6 +35,7 @@ pub(crate) fn check(task: &Task, group: &TaskGroup, kind: JobType, context: &Adm
     }
     problems.extend(constraint::affinities(&task.affinities, kind));
     problems.extend(service::of_task(task, group));
+    problems.extend(volume::of_task(task, group));
     if let Some(TaskLifecycle { hook, sidecar: _ }) = &task.lifecycle
         && !matches!(hook.as_str(), "prestart" | "poststart" | "poststop")
     {

@@ -46,8 +46,10 @@ impl Refused {
             self.block_if(*auto_promote, "auto_promote in the update block");
             self.block_if(health_check == "manual", "health_check = \"manual\" in the update block");
         }
-        for name in group.volumes.keys() {
-            self.block_if(true, &format!("volume {name:?}"));
+        for (name, volume) in &group.volumes {
+            self.block_if(volume.kind == "csi", &format!("type = \"csi\" of volume {name:?}"));
+            // It needs volumes that are made on request; those of the agent's configuration do not move.
+            self.block_if(volume.sticky, &format!("sticky of volume {name:?}"));
         }
         self.consul(group.consul.as_ref());
         for network in &group.networks {
@@ -66,7 +68,6 @@ impl Refused {
         for (count, block) in [
             (task.templates.len(), "template"),
             (task.artifacts.len(), "artifact"),
-            (task.volume_mounts.len(), "volume_mount"),
             (task.identities.len(), "identity"),
             (task.actions.len(), "action"),
             (task.secrets.len(), "secret"),
@@ -74,6 +75,9 @@ impl Refused {
             self.block_if(count > 0, block);
         }
         self.block_if(task.identities.is_empty() && task.identity.as_ref().is_some_and(written_by_author), "identity");
+        for mount in &task.volume_mounts {
+            self.block_if(!mount.se_linux_label.is_empty(), "selinux_label in a volume_mount");
+        }
         self.block_if(task.vault.is_some(), "vault");
         self.block_if(task.dispatch_payload.is_some(), "dispatch_payload");
         self.block_if(task.csi_plugin_config.is_some(), "csi_plugin");

@@ -276,7 +276,14 @@ fn what_this_build_cannot_do_is_refused_by_block_and_place() {
         (|job| job["Multiregion"] = json!({}), "multiregion"),
         (|job| job["TaskGroups"][0]["Update"] = json!({"Canary": 1}), "group \"g\": canary > 0 in the update block"),
         (|job| job["Update"] = json!({"AutoRevert": true}), "group \"g\": auto_revert in the update block"),
-        (|job| job["TaskGroups"][0]["Volumes"] = json!({"v": {"Type": "host"}}), "group \"g\": volume \"v\""),
+        (
+            |job| job["TaskGroups"][0]["Volumes"] = json!({"v": {"Type": "csi", "Source": "s"}}),
+            "group \"g\": type = \"csi\" of volume \"v\"",
+        ),
+        (
+            |job| job["TaskGroups"][0]["Volumes"] = json!({"v": {"Type": "host", "Source": "s", "Sticky": true}}),
+            "group \"g\": sticky of volume \"v\"",
+        ),
         (
             |job| job["TaskGroups"][0]["Consul"] = json!({"Namespace": "n"}),
             "group \"g\": namespace in the consul block",
@@ -287,7 +294,6 @@ fn what_this_build_cannot_do_is_refused_by_block_and_place() {
         ),
         (|job| job["TaskGroups"][0]["Tasks"][0]["Templates"] = json!([{}]), "group \"g\", task \"t\": template"),
         (|job| job["TaskGroups"][0]["Tasks"][0]["Artifacts"] = json!([{}]), "group \"g\", task \"t\": artifact"),
-        (|job| job["TaskGroups"][0]["Tasks"][0]["VolumeMounts"] = json!([{}]), "group \"g\", task \"t\": volume_mount"),
         (
             |job| job["TaskGroups"][0]["Tasks"][0]["Identity"] = json!({"Env": true}),
             "group \"g\", task \"t\": identity",

@@ -12,3 +12,4 @@ pub mod restart;
 pub mod runner;
 pub mod shared;
 pub mod task;
+pub mod volumes;

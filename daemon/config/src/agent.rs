@@ -304,6 +304,8 @@ pub struct Client {
     pub drain_on_shutdown: Option<Drain>,
     /// Host folders by name.
     pub host_volumes: BTreeMap<String, HostVolume>,
+    /// What of the host tasks with a root of their own see there, by the host's paths; empty is the usual.
+    pub chroot_env: BTreeMap<String, String>,
     /// Host networks by name.
     pub host_networks: BTreeMap<String, HostNetwork>,
     /// The cgroup below which tasks live.

@@ -474,6 +474,7 @@ impl Decoder {
                 }
             }),
             host_volumes,
+            chroot_env: block.map("chroot_env"),
             host_networks,
             cgroup_parent: block.text_or("cgroup_parent", ""),
             supervisor: block.text_or("supervisor", "auto"),

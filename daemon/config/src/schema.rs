@@ -204,7 +204,7 @@ const CLIENT: &[Key] = &[
     Key("node_pool", Text, In),
     Key("options", Map, In),
     Key("meta", Map, In),
-    Key("chroot_env", Map, Later),
+    Key("chroot_env", Map, In),
     Key("network_interface", Text, In),
     Key("preferred_address_family", Text, Later),
     Key("network_speed", Number, In),

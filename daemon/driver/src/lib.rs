@@ -3,12 +3,21 @@
 //! A driver checks its configuration strictly and yields a process for the supervisor, or (mock_driver) a task that
 //! lives in this process. It starts nothing by itself and knows no allocation runner; `client` calls it.
 
+mod denied;
+pub mod exec;
+mod isolation;
+pub mod java;
 pub mod mock;
 pub mod raw_exec;
 pub mod registry;
 pub mod schema;
+pub mod task;
+#[cfg(test)]
+mod testing;
 
+pub use isolation::IsolationConfig;
 pub use mock::MockSpec;
 pub use raw_exec::RawExecConfig;
-pub use registry::{Capabilities, DriverConfig, Fingerprint, Launch, PrepareError, Registry, TaskContext};
+pub use registry::{Capabilities, DriverConfig, Fingerprint, Launch, PrepareError, Registry};
 pub use schema::ConfigError;
+pub use task::{TaskContext, TaskNetwork, TaskVolume};

@@ -4,11 +4,14 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use nomadd_supervisor::users::{self, UserError};
+use nomadd_supervisor::container::Mount;
 use nomadd_supervisor::{CgroupOverride, ProcessSpec, program};
 
-use crate::registry::{PrepareError, Switch, TaskContext};
+use crate::denied::Denied;
+use crate::isolation::is_plain;
+use crate::registry::{PrepareError, Switch};
 use crate::schema::{ConfigError, Key, Kind, Need, Reader};
+use crate::task::{TaskContext, TaskVolume};
 
 /// The driver's name.
 pub const NAME: &str = "raw_exec";
@@ -41,8 +44,7 @@ pub struct RawExecConfig {
 #[derive(Debug)]
 pub struct RawExec {
     enabled: bool,
-    denied_uids: Vec<(u32, u32)>,
-    denied_gids: Vec<(u32, u32)>,
+    denied: Denied,
     denied_variables: Vec<String>,
 }
 
@@ -52,8 +54,7 @@ impl RawExec {
         let RawExecConfig { enabled, denied_host_uids, denied_host_gids, denied_envvars } = config;
         Ok(Self {
             enabled: *enabled,
-            denied_uids: ranges("denied_host_uids", denied_host_uids)?,
-            denied_gids: ranges("denied_host_gids", denied_host_gids)?,
+            denied: Denied::new(NAME, denied_host_uids, denied_host_gids)?,
             denied_variables: denied_envvars.clone(),
         })
     }
@@ -72,6 +73,10 @@ impl RawExec {
             env,
             user,
             task_directory,
+            alloc_directory: _,
+            volumes,
+            // The allocation's network is for tasks that are isolated.
+            network: _,
             limits,
             log,
             state_directory,
@@ -99,6 +104,7 @@ impl RawExec {
         let path = env.get("PATH").map(String::as_str);
         let program = program::find(&command, &task_directory, &[&local, &task_directory], path)?;
         let arguments = config.texts("args").into_iter().map(OsString::from);
+        let mounts = volume_mounts(volumes, &task_directory)?;
         Ok(ProcessSpec {
             id,
             labels,
@@ -107,6 +113,8 @@ impl RawExec {
             env,
             user,
             working_directory: if work_dir.is_empty() { task_directory } else { work_dir.into() },
+            container: None,
+            mounts,
             log,
             limits,
             cgroup_override: cgroup_override(&config)?,
@@ -121,25 +129,32 @@ impl RawExec {
 
     /// Whether the task may run as its user, or without one as the agent's.
     fn check_user(&self, user: Option<&str>) -> Result<(), PrepareError> {
-        let unrestricted = self.denied_uids.is_empty() && self.denied_gids.is_empty();
-        if user.is_none() && unrestricted {
+        if user.is_none() && self.denied.is_empty() {
             return Ok(());
         }
         let text = user.map_or_else(own_user, str::to_owned);
-        let found = users::lookup(&text).map_err(|error| match error {
-            UserError::UnknownUser(_) => PrepareError::UnknownUser(text.clone()),
-            other => PrepareError::User { user: text.clone(), reason: other.to_string() },
-        })?;
-        let denied = |kind, id, key| PrepareError::Denied { driver: NAME, kind, id, key };
-        let within = |ranges: &[(u32, u32)], id: u32| ranges.iter().any(|(first, last)| (*first..=*last).contains(&id));
-        if within(&self.denied_uids, found.uid) {
-            return Err(denied("uid", found.uid, "denied_host_uids"));
-        }
-        match std::iter::once(&found.gid).chain(&found.groups).find(|gid| within(&self.denied_gids, **gid)) {
-            Some(gid) => Err(denied("gid", *gid, "denied_host_gids")),
-            None => Ok(()),
-        }
+        self.denied.look_up(&text).map(drop)
     }
+}
+
+/// The mounts of a task's volumes. The host's root is what such a task sees: a place there that nobody made is not made
+/// for it, one in its own directory is.
+fn volume_mounts(volumes: Vec<TaskVolume>, task_directory: &Path) -> Result<Vec<Mount>, PrepareError> {
+    let mount = |volume: TaskVolume| {
+        let TaskVolume { name, source, destination, access, propagation } = volume;
+        let target = task_directory.join(&destination);
+        let refused = |reason: String| PrepareError::Volume { name: name.clone(), destination, reason };
+        if !is_plain(&target) {
+            return Err(refused("is no path below /".to_owned()));
+        }
+        if !target.starts_with(task_directory) && !target.is_dir() {
+            let words = "is no directory of this host, whose root raw_exec tasks see; make it, or name a relative one, \
+                which is then below the task's directory";
+            return Err(refused(words.to_owned()));
+        }
+        Ok(Mount { propagation, ..Mount::bind(source, target, access) })
+    };
+    volumes.into_iter().map(mount).collect()
 }
 
 fn own_user() -> String {
@@ -156,24 +171,6 @@ fn cgroup_override(config: &Reader<'_>) -> Result<Option<CgroupOverride>, Config
         (true, false) => Ok(Some(CgroupOverride::V1(v1))),
         (false, false) => Err(config.error("cgroup_v2_override", "must not be set beside cgroup_v1_override")),
     }
-}
-
-fn ranges(key: &str, text: &str) -> Result<Vec<(u32, u32)>, ConfigError> {
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    parts
-        .map(|part| {
-            let (first, last) = part.split_once('-').unwrap_or((part, part));
-            match (first.trim().parse(), last.trim().parse()) {
-                (Ok(first), Ok(last)) if first <= last => Ok((first, last)),
-                _ => Err(ConfigError {
-                    driver: NAME.to_owned(),
-                    key: key.to_owned(),
-                    reason: format!("holds {part:?}, which is neither an id nor a range like 10-20"),
-                    suggestion: None,
-                }),
-            }
-        })
-        .collect()
 }
 
 /// Whether a name fits a pattern in which `*` stands for any characters.
@@ -193,40 +190,12 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::path::PathBuf;
-    use std::time::Duration;
 
-    use nomadd_supervisor::{Labels, Limits, LogSpec, TaskHandleId};
     use serde_json::{Value, json};
 
     use super::*;
-
-    fn context(config: Value) -> TaskContext {
-        TaskContext {
-            id: TaskHandleId::new("a", "web"),
-            labels: Labels::default(),
-            config,
-            env: BTreeMap::from([
-                ("PATH".into(), "/bin".into()),
-                ("AWS_KEY".into(), "k".into()),
-                ("A".into(), "b".into()),
-            ]),
-            user: None,
-            task_directory: "/usr".into(),
-            limits: Limits::default(),
-            log: LogSpec {
-                directory: "/tmp".into(),
-                task: "web".into(),
-                max_files: 1,
-                max_file_size_bytes: 1,
-                disabled: true,
-            },
-            state_directory: "/tmp/x".into(),
-            kill_signal: 2,
-            kill_timeout: Duration::from_secs(5),
-        }
-    }
+    use crate::testing::context;
 
     fn driver(change: impl Fn(&mut RawExecConfig)) -> RawExec {
         let mut config = RawExecConfig { enabled: true, ..RawExecConfig::default() };
@@ -265,6 +234,25 @@ mod tests {
             json!({"command": "sh", "cgroup_v2_override": "a", "cgroup_v1_override": [{"pids": "b"}]}),
             "failed driver config validation: config key \"cgroup_v2_override\" of driver \"raw_exec\" must not be set beside cgroup_v1_override",
         );
+    }
+
+    #[test]
+    fn volumes_are_mounted_where_there_is_a_place_for_them() {
+        let mount = |destination: &str| {
+            let mut task = context(json!({"command": "sh"}));
+            task.volumes = vec![TaskVolume {
+                name: "v".into(),
+                source: "/srv".into(),
+                destination: destination.into(),
+                access: nomadd_supervisor::container::Access::ReadOnly,
+                propagation: nomadd_supervisor::container::Propagation::Private,
+            }];
+            driver(|_| ()).prepare(task).map(|spec| spec.mounts[0].target.clone()).map_err(|error| error.to_string())
+        };
+        assert_eq!(mount("/tmp"), Ok("/tmp".into()));
+        assert_eq!(mount("data"), Ok("/usr/data".into()));
+        assert!(mount("/no/such").unwrap_err().contains("/no/such is no directory of this host"));
+        assert!(mount("../x").unwrap_err().contains("is no path below /"));
     }
 
     #[test]

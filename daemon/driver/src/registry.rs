@@ -2,24 +2,31 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use nomadd_runtime::Runtime;
-use nomadd_supervisor::{Handle, Labels, Limits, LogSpec, ProcessSpec, StartError, Supervisor, TaskHandleId};
+use nomadd_supervisor::{Handle, ProcessSpec, StartError, Supervisor, mounts_by_descriptor, user_id};
 use serde_json::Value;
 
+use crate::exec::{self, Exec};
+use crate::isolation::IsolationConfig;
+use crate::java::{self, Java};
 use crate::mock::{self, MockSpec};
 use crate::raw_exec::{self, RawExec, RawExecConfig};
 use crate::schema::{self, ConfigError, closest};
+use crate::task::TaskContext;
 
 /// Drivers that Nomad has and this build has not.
-const ABSENT: [&str; 5] = ["docker", "exec", "java", "podman", "qemu"];
+const ABSENT: [&str; 3] = ["docker", "podman", "qemu"];
 
 /// How the drivers are set up (`plugin` blocks of the agent's configuration).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DriverConfig {
     /// `plugin "raw_exec"`.
     pub raw_exec: RawExecConfig,
+    /// `plugin "exec"`.
+    pub exec: IsolationConfig,
+    /// `plugin "java"`.
+    pub java: IsolationConfig,
     /// `plugin "mock_driver"`.
     pub mock_driver: Switch,
 }
@@ -67,33 +74,6 @@ pub enum Support {
     Yes,
     /// It is not.
     No,
-}
-
-/// A task to prepare; everything in it is interpolated.
-#[derive(Debug, Clone)]
-pub struct TaskContext {
-    /// Whose it is.
-    pub id: TaskHandleId,
-    /// What it is called in the cluster.
-    pub labels: Labels,
-    /// The task's `config` block.
-    pub config: Value,
-    /// The whole environment.
-    pub env: BTreeMap<String, String>,
-    /// The task's `user`.
-    pub user: Option<String>,
-    /// The task's directory, `<alloc dir>/<task>`.
-    pub task_directory: PathBuf,
-    /// What it may use.
-    pub limits: Limits,
-    /// Its log files.
-    pub log: LogSpec,
-    /// Where the executor keeps its files for this run.
-    pub state_directory: PathBuf,
-    /// The task's `kill_signal`, by number.
-    pub kill_signal: i32,
-    /// The task's `kill_timeout`.
-    pub kill_timeout: Duration,
 }
 
 /// What a task comes to.
@@ -154,6 +134,16 @@ pub enum PrepareError {
         /// The key of the agent's configuration.
         key: &'static str,
     },
+    /// A volume cannot be where the job wants it.
+    #[error("volume {name:?} cannot be mounted: its destination {} {reason}", destination.display())]
+    Volume {
+        /// The volume's name in the job.
+        name: String,
+        /// Where the job wants it.
+        destination: PathBuf,
+        /// A clause that follows the destination.
+        reason: String,
+    },
     /// The command names no program.
     #[error("failed to start task: {0}")]
     Program(#[from] nomadd_supervisor::program::ProgramError),
@@ -163,18 +153,35 @@ pub enum PrepareError {
 #[derive(Debug)]
 pub struct Registry {
     raw_exec: RawExec,
+    exec: Exec,
+    java: Java,
     mock_driver: Switch,
+    /// Why tasks cannot be isolated here.
+    no_isolation: Option<&'static str>,
 }
 
 impl Registry {
     /// Checks the drivers' own configuration.
     pub fn new(config: &DriverConfig) -> Result<Self, ConfigError> {
-        Ok(Self { raw_exec: RawExec::new(&config.raw_exec)?, mock_driver: config.mock_driver })
+        Ok(Self {
+            raw_exec: RawExec::new(&config.raw_exec)?,
+            exec: Exec::new(&config.exec)?,
+            java: Java::new(&config.java)?,
+            mock_driver: config.mock_driver,
+            no_isolation: no_isolation(),
+        })
     }
 
     /// The names of the drivers that tasks may use here, sorted.
     pub fn available(&self) -> Vec<&'static str> {
-        let switches = [(mock::NAME, self.mock_driver), (raw_exec::NAME, self.raw_exec.switch())];
+        let on = |is: bool| if is { Switch::On } else { Switch::Off };
+        let isolation = self.no_isolation.is_none();
+        let switches = [
+            (exec::NAME, on(isolation)),
+            (java::NAME, on(isolation && self.java.version().is_some())),
+            (mock::NAME, self.mock_driver),
+            (raw_exec::NAME, self.raw_exec.switch()),
+        ];
         switches.into_iter().filter(|(_, switch)| *switch == Switch::On).map(|(name, _)| name).collect()
     }
 
@@ -184,10 +191,21 @@ impl Registry {
         for driver in ABSENT {
             drivers.insert(driver.to_owned(), Fingerprint::absent(""));
         }
-        for driver in [mock::NAME, raw_exec::NAME] {
-            let here = self.available().contains(&driver);
-            let report = if here { Fingerprint::healthy(driver) } else { Fingerprint::absent("disabled") };
+        for driver in [exec::NAME, java::NAME, mock::NAME, raw_exec::NAME] {
+            let isolated = [exec::NAME, java::NAME].contains(&driver);
+            let report = match self.no_isolation.filter(|_| isolated) {
+                _ if self.available().contains(&driver) => Fingerprint::healthy(driver),
+                Some(reason) => Fingerprint::absent(reason),
+                // No Java is on this host.
+                None if isolated => Fingerprint::absent(""),
+                None => Fingerprint::absent("disabled"),
+            };
             drivers.insert(driver.to_owned(), report);
+        }
+        if let (Some(java), Some(report)) = (self.java.version(), drivers.get_mut(java::NAME).filter(|it| it.detected))
+        {
+            let facts = [("version", &java.version), ("runtime", &java.runtime), ("vm", &java.vm)];
+            report.attributes.extend(facts.map(|(fact, value)| (format!("driver.java.{fact}"), value.clone())));
         }
         drivers
     }
@@ -197,8 +215,13 @@ impl Registry {
         if !self.available().contains(&driver) {
             return None;
         }
-        let real = if driver == raw_exec::NAME { Support::Yes } else { Support::No };
-        Some(Capabilities { signals: Support::Yes, exec: real, host_paths: Support::Yes, host_environment: real })
+        let of = |drivers: &[&str]| if drivers.contains(&driver) { Support::Yes } else { Support::No };
+        Some(Capabilities {
+            signals: Support::Yes,
+            exec: of(&[raw_exec::NAME, exec::NAME, java::NAME]),
+            host_paths: of(&[raw_exec::NAME, mock::NAME]),
+            host_environment: of(&[raw_exec::NAME, exec::NAME, java::NAME]),
+        })
     }
 
     /// What a task comes to. Blocks for small files and the user database: call it on a thread that may.
@@ -209,6 +232,8 @@ impl Registry {
         }
         match driver {
             raw_exec::NAME => Ok(Launch::Process(Box::new(self.raw_exec.prepare(task)?))),
+            exec::NAME => Ok(Launch::Process(Box::new(self.exec.prepare(task)?))),
+            java::NAME => Ok(Launch::Process(Box::new(self.java.prepare(task)?))),
             _ => Ok(Launch::Mock(Box::new(MockSpec::read(task.id, &task.config, task.log)?))),
         }
     }
@@ -226,11 +251,21 @@ impl Fingerprint {
     }
 }
 
+/// Why tasks cannot be isolated on this host, if so.
+fn no_isolation() -> Option<&'static str> {
+    if user_id() != 0 {
+        return Some("Driver must run as root");
+    }
+    (!mounts_by_descriptor()).then_some("Driver needs Linux 5.12 or later")
+}
+
 /// Checks a task's configuration as it was written, before interpolation, whatever drivers this node offers: the server
 /// asks it at registration. A driver of another system is not known here and passes.
 pub fn validate_config(driver: &str, config: &Value) -> Result<(), ConfigError> {
     match driver {
         raw_exec::NAME => schema::check(driver, &raw_exec::KEYS, config),
+        exec::NAME => schema::check(driver, &exec::KEYS, config),
+        java::NAME => schema::check(driver, &java::KEYS, config),
         mock::NAME => schema::check(driver, &mock::KEYS, config),
         _ => Ok(()),
     }
@@ -243,7 +278,7 @@ mod tests {
 
     fn registry(raw_exec: Switch) -> Registry {
         let raw_exec = RawExecConfig { enabled: raw_exec == Switch::On, ..RawExecConfig::default() };
-        Registry::new(&DriverConfig { raw_exec, mock_driver: Switch::On }).unwrap()
+        Registry::new(&DriverConfig { raw_exec, mock_driver: Switch::On, ..DriverConfig::default() }).unwrap()
     }
 
     #[test]
@@ -254,7 +289,11 @@ mod tests {
         assert_eq!(report["mock_driver"].attributes["driver.mock_driver"], "true");
         assert_eq!((report["raw_exec"].detected, report["raw_exec"].description.as_str()), (false, "disabled"));
         assert!(!report["docker"].detected);
-        assert_eq!(registry(Switch::On).available(), ["mock_driver", "raw_exec"]);
+        let isolated = user_id() == 0 && mounts_by_descriptor();
+        assert_eq!(report["exec"].detected, isolated);
+        assert_eq!(report["exec"].attributes.contains_key("driver.exec"), isolated);
+        let on = registry(Switch::On);
+        assert!(["mock_driver", "raw_exec"].iter().all(|name| on.available().contains(name)));
     }
 
     #[test]
@@ -262,6 +301,8 @@ mod tests {
         assert!(validate_config("raw_exec", &json!({"command": "x", "args": ["y"]})).is_ok());
         let error = validate_config("raw_exec", &json!({"commnad": "x"})).unwrap_err();
         assert_eq!(error.suggestion.as_deref(), Some("command"));
+        assert!(validate_config("exec", &json!({"command": "x", "cap_drop": ["all"]})).is_ok());
+        assert!(validate_config("java", &json!({"jar_path": "x", "comand": "y"})).is_err());
         assert!(validate_config("mock_driver", &json!({"run_for": "10s", "exit_code": 1})).is_ok());
         assert!(validate_config("docker", &json!({"image": "x"})).is_ok());
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nomadd_driver::registry::{Support, Switch};
-use nomadd_driver::{DriverConfig, Launch, MockSpec, RawExecConfig, Registry, TaskContext};
+use nomadd_driver::{DriverConfig, Launch, MockSpec, RawExecConfig, Registry, TaskContext, TaskNetwork};
 use nomadd_runtime::Runtime;
 use nomadd_supervisor::logs::{Stream, list};
 use nomadd_supervisor::start::Again;
@@ -124,7 +124,7 @@ async fn ten_thousand_tasks_are_nothing() {
 #[test]
 fn the_registry_yields_what_each_driver_runs_and_refuses_others() {
     let raw_exec = RawExecConfig { enabled: true, ..RawExecConfig::default() };
-    let registry = Registry::new(&DriverConfig { raw_exec, mock_driver: Switch::On }).unwrap();
+    let registry = Registry::new(&DriverConfig { raw_exec, mock_driver: Switch::On, ..DriverConfig::default() }).unwrap();
     let context = |config: Value| TaskContext {
         id: TaskHandleId::new("a", "web"),
         labels: Labels::default(),
@@ -132,6 +132,9 @@ fn the_registry_yields_what_each_driver_runs_and_refuses_others() {
         env: BTreeMap::new(),
         user: None,
         task_directory: PathBuf::from("/tmp"),
+        alloc_directory: PathBuf::from("/tmp"),
+        volumes: Vec::new(),
+        network: TaskNetwork::default(),
         limits: Limits::default(),
         log: log(Path::new("/tmp")),
         state_directory: PathBuf::from("/tmp/state"),

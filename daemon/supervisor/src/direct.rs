@@ -106,7 +106,7 @@ impl Supervisor for Direct {
         let (executor, about) = (self.keeper.executor.clone(), self.keeper.about());
         let blocking = self.keeper.pool.run(move || {
             let frame = Keeper::frame(about, keeper::Cgroups { own, unit: None }, &spec)?;
-            spawn(&executor, &spec.id).map(|(pid, socket)| (pid, socket, frame, spec))
+            spawn(&executor, &spec).map(|(pid, socket)| (pid, socket, frame, spec))
         });
         let (executor_pid, socket, frame, spec) = blocking.await.map_err(|_| StartError::ShuttingDown)??;
         match self.keeper.talk(socket, &frame, &spec, Kinship::Child).await {
@@ -140,10 +140,10 @@ impl Supervisor for Direct {
 }
 
 /// The blocking part of a start: the process, a child of this one.
-fn spawn(executor: &Path, id: &TaskHandleId) -> Result<(i32, StdStream), StartError> {
+fn spawn(executor: &Path, spec: &ProcessSpec) -> Result<(i32, StdStream), StartError> {
     let failed = |source| StartError::Executor { executor: executor.to_owned(), source };
     let (ours, theirs) = keeper::control_sockets().map_err(failed)?;
-    let arguments = ["nomadd-executor", &id.to_string()];
+    let arguments = [keeper::executor_name(spec), &spec.id.to_string()];
     let pid = sys::spawn(executor, &arguments, &[None, None, None, Some(&theirs)]).map_err(failed)?;
     Ok((pid, ours))
 }

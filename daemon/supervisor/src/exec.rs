@@ -11,8 +11,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 
+use nomadd_executor::SEALED_NAME;
 use nomadd_executor::record::Record;
-use nomadd_executor::report::{Failed, Stage};
+use nomadd_executor::report::{Failed, Stage, Started};
 use nomadd_executor::spec::{Command, ExecSpec, Terminal};
 use nomadd_runtime::{Pool, Runtime, TaskKind};
 use tokio::net::unix::pipe;
@@ -20,7 +21,7 @@ use tokio::sync::watch;
 
 use crate::program::{self, ProgramError};
 use crate::users::{self, UserError};
-use crate::{connection, sys};
+use crate::{connection, container, sys};
 
 pub use session::{ExecControl, ExecExit, ExecSession, Input, Output};
 
@@ -94,6 +95,16 @@ enum Ours {
     Terminal(OwnedFd),
 }
 
+/// The task that a command runs beside.
+pub(crate) struct Task {
+    /// Where the command joins it.
+    pub cgroups: Vec<PathBuf>,
+    /// Its process.
+    pub started: Started,
+    /// Its executor's directory.
+    pub state: PathBuf,
+}
+
 struct Spawned {
     pid: i32,
     ours: Ours,
@@ -102,12 +113,12 @@ struct Spawned {
 /// Starts the command; resolves when it runs.
 pub(crate) async fn start(
     helper: PathBuf,
-    cgroups: Vec<PathBuf>,
+    task: Task,
     request: ExecRequest,
     runtime: &Runtime,
     pool: &Pool,
 ) -> Result<ExecSession, ExecError> {
-    let spawned = pool.run(move || spawn(&helper, cgroups, &request)).await;
+    let spawned = pool.run(move || spawn(&helper, task, &request)).await;
     let Spawned { pid, ours } = spawned.map_err(|_| ExecError::ShuttingDown)??;
     let (exit, ended) = watch::channel(None);
     runtime.tasks.spawn(TaskKind::Request, async move {
@@ -129,30 +140,41 @@ pub(crate) async fn start(
 }
 
 /// The blocking part: find, open, spawn, and wait for the helper's word or its exec.
-fn spawn(helper: &Path, cgroups: Vec<PathBuf>, request: &ExecRequest) -> Result<Spawned, ExecError> {
+fn spawn(helper: &Path, task: Task, request: &ExecRequest) -> Result<Spawned, ExecError> {
     let ExecRequest { argv, terminal, env, working_directory, user } = request;
+    let Task { cgroups, started, state } = task;
+    let found = container::of(&started, &state).map_err(failed("look up the task's namespaces"))?;
+    let (inside, directory) = found.unzip();
+    let contained = inside.as_ref().is_some_and(|inside| inside.container.is_some());
     let command = argv.first().map(String::as_str).unwrap_or_default();
-    let program = program::find(command, working_directory, &[], env.get("PATH").map(String::as_str))?;
-    let user = user.as_deref().map(users::lookup).transpose()?;
+    // What a container has the helper finds when it is inside; its user is the container's.
+    let (program, user) = if contained {
+        (PathBuf::from(command), None)
+    } else {
+        let program = program::find(command, working_directory, &[], env.get("PATH").map(String::as_str))?;
+        (program, user.as_deref().map(users::lookup).transpose()?)
+    };
     let user = user.filter(|user| sys::user_id() == 0 || user.uid != sys::user_id()).map(|user| user.credentials());
-    let uid = user.as_ref().map(|user| user.uid);
+    let container = inside.as_ref().and_then(|inside| inside.container.as_ref());
+    let uid = container.map(|container| container.user.uid).or(user.as_ref().map(|user| user.uid));
     let spec = ExecSpec {
         command: Command {
             program,
             argv: argv.iter().map(OsString::from).collect(),
             env: env.iter().map(|(name, value)| format!("{name}={value}").into()).collect(),
-            working_directory: working_directory.clone(),
+            working_directory: directory.filter(|_| contained).unwrap_or_else(|| working_directory.clone()),
             user,
             oom_score_adj: 0,
             umask: 0o022,
             rlimits: Vec::new(),
         },
+        inside,
         cgroups,
         terminal: if terminal.is_some() { Terminal::Pty } else { Terminal::None },
     };
     let (ours_control, theirs_control) = StdStream::pair().map_err(failed("control socket"))?;
     let theirs_control = OwnedFd::from(theirs_control);
-    let arguments = ["nomadd-executor", "exec"];
+    let arguments = [if contained { SEALED_NAME } else { "nomadd-executor" }, "exec"];
     let (pid, ours) = match terminal {
         Some(TerminalSize { rows, columns }) => {
             let (master, slave) = sys::open_terminal(*rows, *columns).map_err(failed("terminal"))?;
@@ -194,8 +216,12 @@ fn refused(record: &Record, program: PathBuf) -> ExecError {
     let Ok(Failed { stage, errno, what }) = Failed::from_record(record) else {
         return failed("helper")(io::ErrorKind::InvalidData.into());
     };
+    if stage == Stage::Program {
+        return ExecError::Program(ProgramError::Inside(what));
+    }
     let what = match stage {
         Stage::Exec => format!("cannot execute {}", program.display()),
+        Stage::Container => format!("cannot {what}"),
         Stage::WorkingDirectory => format!("cannot enter {what}"),
         Stage::Cgroup => format!("cannot join the task's cgroup by {what}"),
         _ => what,

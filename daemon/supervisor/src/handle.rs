@@ -98,7 +98,8 @@ impl Process for Running {
             return Err(ExecError::Ended);
         }
         let places = cgroup::places(&self.started.cgroups);
-        exec::start(self.executor.clone(), places, request, &self.runtime, &self.pool).await
+        let task = exec::Task { cgroups: places, started: self.started.clone(), state: self.state_directory.clone() };
+        exec::start(self.executor.clone(), task, request, &self.runtime, &self.pool).await
     }
 
     fn started_at(&self) -> Time {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use nomadd_executor::report::{Failed, Stage, Started};
 use nomadd_executor::spec::{Cgroup, Command, JournalSpec, LogFiles, TaskSpec, UnitSpec};
-use nomadd_executor::{EXIT_FILE, STATE_FILE, cgroup, process};
+use nomadd_executor::{EXIT_FILE, SEALED_NAME, STATE_FILE, cgroup, process};
 use nomadd_runtime::{Pool, Runtime, TaskKind};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -29,7 +29,7 @@ use crate::handle::Running;
 use crate::process::{AdoptError, Adopted, ExitStatus, Handle, LossReason};
 use crate::spec::{self, ProcessSpec, Rlimit, TaskHandleId};
 use crate::start::StartError;
-use crate::{locate, sys, users};
+use crate::{container, locate, sys, users};
 
 /// How many starts do their blocking part at a time; each takes about a millisecond.
 const STARTS: usize = 8;
@@ -98,6 +98,7 @@ impl Keeper {
         let user = user.filter(|user| sys::user_id() == 0 || user.uid != sys::user_id());
         let state = |source| StartError::State { directory: spec.state_directory.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(&spec.state_directory).map_err(state)?;
+        container::note(spec).map_err(state)?;
         let logs = if spec.log.disabled {
             None
         } else {
@@ -126,6 +127,8 @@ impl Keeper {
                 umask: spec.umask,
                 rlimits: spec.rlimits.iter().map(|limit| (limit.number, limit.soft, limit.hard)).collect(),
             },
+            container: spec.container.clone(),
+            mounts: spec.mounts.clone(),
             cgroups: cgroups.own,
             unit: cgroups.unit,
             logs,
@@ -284,6 +287,11 @@ impl Keeper {
             tracing::warn!(%id, %error, "cannot remove the executor's files of a task that is gone");
         }
     }
+}
+
+/// What a task's executor is called at its start: for a container it keeps the container off its own binary first.
+pub fn executor_name(spec: &ProcessSpec) -> &'static str {
+    if spec.container.is_some() { SEALED_NAME } else { "nomadd-executor" }
 }
 
 /// The two ends of an executor's connection: ours, which does not block, and the executor's.

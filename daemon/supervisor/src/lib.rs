@@ -7,6 +7,7 @@
 pub mod cgroup;
 pub mod choose;
 mod connection;
+pub mod container;
 pub mod direct;
 pub mod exec;
 mod handle;
@@ -25,11 +26,12 @@ pub mod users;
 
 pub use cgroup::{Controller, Enforcement};
 pub use choose::{Choice, ChooseError, choose};
+pub use container::ContainerSpec;
 pub use direct::{Config, Direct, Journal};
 pub use exec::{ExecError, ExecRequest, ExecSession, TerminalSize};
 pub use process::{AdoptError, Adopted, ExitStatus, Handle, LossReason, Process, SignalError, Supervisor};
 pub use spec::{CgroupOverride, Labels, Limits, LogSpec, ProcessSpec, Rlimit, TaskHandleId};
 pub use start::StartError;
-pub use sys::landlock_version;
+pub use sys::{landlock_version, mounts_by_descriptor, user_id};
 pub use systemd::{Systemd, SystemdError};
 pub use usage::{StatsError, Usage};

@@ -27,6 +27,9 @@ pub enum ProgramError {
         /// The `PATH` that was searched.
         searched: String,
     },
+    /// A container has none; in the words of who looked there.
+    #[error("{0}")]
+    Inside(String),
     /// It is there, but no program.
     #[error("{} is not executable: {what}", path.display())]
     NotExecutable {

@@ -6,6 +6,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::container::{ContainerSpec, Mount};
+
 /// Which task of which allocation a process belongs to; names its cgroup.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskHandleId {
@@ -95,16 +97,20 @@ pub struct ProcessSpec {
     pub id: TaskHandleId,
     /// What it is called.
     pub labels: Labels,
-    /// The file to execute, an absolute path.
+    /// The file to execute, an absolute path; in a container also a name that is looked for inside.
     pub program: PathBuf,
     /// The argument list, the program's name first.
     pub argv: Vec<OsString>,
     /// The whole environment; nothing is inherited from the daemon.
     pub env: BTreeMap<String, String>,
-    /// A user's name or number, with `:group` if not its own; `None` for the daemon's user.
+    /// A user's name or number, with `:group` if not its own; `None` for the daemon's user. A container says it itself.
     pub user: Option<String>,
     /// The working directory.
     pub working_directory: PathBuf,
+    /// The container that it runs in; program and working directory are then meant inside.
+    pub container: Option<Box<ContainerSpec>>,
+    /// Without a container: mounts that only it sees, at paths of the host.
+    pub mounts: Vec<Mount>,
     /// Its log files.
     pub log: LogSpec,
     /// What it may use.
@@ -133,6 +139,7 @@ impl fmt::Debug for ProcessSpec {
             .field("program", &self.program)
             .field("user", &self.user)
             .field("working_directory", &self.working_directory)
+            .field("container", &self.container)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

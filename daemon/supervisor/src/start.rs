@@ -115,6 +115,18 @@ pub enum StartError {
         /// The unit.
         unit: String,
     },
+    /// The container, or the task's own mounts, cannot be made.
+    #[error("cannot {what}, which the task's surroundings need")]
+    Container {
+        /// The step.
+        what: String,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The container has no such program.
+    #[error("{0}")]
+    NoProgram(String),
     /// The host has no room for another process.
     #[error("the host cannot make another process ({what})")]
     Fork {
@@ -190,8 +202,12 @@ impl StartError {
     pub(crate) fn from_report(failed: Failed, spec: &ProcessSpec) -> Self {
         let Failed { stage, errno, what } = failed;
         let source = io::Error::from_raw_os_error(errno);
-        let program = spec.program.clone();
+        let contained = spec.container.is_some();
+        let program = if contained && stage == Stage::Exec { PathBuf::from(&what) } else { spec.program.clone() };
         match (stage, errno) {
+            (Stage::Container, _) => Self::Container { what, source },
+            (Stage::Program, _) => Self::NoProgram(what),
+            (Stage::Exec, libc::ENOENT) if contained => Self::NoInterpreter(program),
             (Stage::Exec, libc::ENOENT) if program.exists() => Self::NoInterpreter(program),
             (Stage::Exec, libc::ENOENT | libc::ENOTDIR) => Self::NotFound(program),
             (Stage::Exec, libc::EACCES | libc::EPERM) => Self::NotExecutable(program),

@@ -253,6 +253,16 @@ pub fn groups_of(name: &OsStr, gid: u32) -> io::Result<Vec<u32>> {
     }
 }
 
+/// Whether the kernel mounts by descriptors, as containers are built here.
+pub fn mounts_by_descriptor() -> bool {
+    // SAFETY: the kernel refuses the descriptor before it reads anything.
+    let result = unsafe {
+        let none = std::ptr::null::<libc::c_void>();
+        libc::syscall(libc::SYS_mount_setattr, -1, none, 0, none, 0_usize)
+    };
+    result >= 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS)
+}
+
 /// The version of the kernel's Landlock interface; `None` where the kernel has none or it is switched off.
 pub fn landlock_version() -> Option<u32> {
     /// Asks for the version instead of making a ruleset.

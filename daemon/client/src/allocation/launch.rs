@@ -2,11 +2,12 @@
 //! whether trying again can help.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nomadd_driver::registry::Support;
-use nomadd_driver::{Launch, TaskContext};
+use nomadd_driver::{Launch, TaskContext, TaskNetwork};
 use nomadd_model::{AllocatedTaskResources, Text, Time};
 use nomadd_rpc::AssignedAllocation;
 use nomadd_supervisor::start::Again;
@@ -14,6 +15,7 @@ use nomadd_supervisor::{ExitStatus, Handle, Labels, Limits, LogSpec, TaskHandleI
 
 use crate::allocation::shared::group_of;
 use crate::allocation::task::{Exit, Retry, StartFailure, Step};
+use crate::allocation::volumes;
 use crate::context::Context;
 use crate::directory::AllocationDirectory;
 use crate::environment::{Environment, Source, core_list};
@@ -35,7 +37,14 @@ pub fn environment(
     let (job, group) = group_of(assigned)?;
     let task = group.tasks.iter().find(|task| &*task.name == name)?;
     let (node, shared, own) = (context.node(), directory.shared(), directory.task(name));
-    let passes = context.drivers.capabilities(&task.driver).map(|driver| driver.host_environment);
+    let driver = context.drivers.capabilities(&task.driver);
+    let passes = driver.map(|driver| driver.host_environment);
+    // A task with a root of its own finds its directories at the same places everywhere.
+    let inside = ["/alloc", "/local", "/secrets"].map(PathBuf::from);
+    let [shared, local, secrets] = match driver.map(|driver| driver.host_paths) {
+        Some(Support::No) => inside,
+        _ => [shared, own.local, own.secrets],
+    };
     let nothing = BTreeMap::new();
     Some(Environment::build(&Source {
         node: &node,
@@ -45,8 +54,8 @@ pub fn environment(
         allocation: &assigned.allocation,
         task,
         alloc_dir: &shared,
-        task_dir: &own.local,
-        secrets_dir: &own.secrets,
+        task_dir: &local,
+        secrets_dir: &secrets,
         parent_cgroup: &context.config.cgroup_parent,
         host: if passes == Some(Support::Yes) { &context.host_environment } else { &nothing },
     }))
@@ -85,6 +94,9 @@ pub async fn launch(
         let message = format!("unknown kill_signal {signal_name:?}; a name such as SIGTERM is expected");
         return Err(useless(Step::Validation, &message));
     };
+    let (host, allocation) = (&context.config.host_volumes, &assigned.allocation.name);
+    let volumes = volumes::of_task(task, group, allocation, host, &environment)
+        .map_err(|error| failure(Step::Setup, error, Retry::Useless))?;
     let resources = assigned.allocation.allocated_resources.tasks.get(name);
     let config = serde_json::Value::Object(task.config.clone());
     let prepared = TaskContext {
@@ -100,6 +112,9 @@ pub async fn launch(
         env: environment.variables().clone(),
         user: (!task.user.is_empty()).then(|| environment.interpolate(&task.user)),
         task_directory: own.root,
+        alloc_directory: directory.shared(),
+        volumes,
+        network: TaskNetwork::default(),
         limits: resources.map(limits).unwrap_or_default(),
         log: LogSpec {
             directory: directory.logs(),

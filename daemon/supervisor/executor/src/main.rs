@@ -2,13 +2,18 @@
 //! descriptor 3 (by systemd: as standard input), it reads a specification from there, starts the task, keeps its logs, forwards signals, and writes how
 //! it ended. It outlives the daemon; see `run.rs`. As `exec` it joins a task's cgroup and becomes the asked command.
 //!
+//! For containers it is the launcher as well: `setup.rs` builds what the task sees, `enter.rs` joins it.
+//!
 //! Own binary instead of a re-exec of nomadd, as measured: see `nomadd-supervisor`, `direct.rs`.
 
 mod control;
+mod enter;
 mod journal;
 mod launch;
 mod output;
 mod run;
+mod seal;
+mod setup;
 mod sys;
 mod unit;
 
@@ -22,6 +27,8 @@ use nomadd_executor::spec::{ExecSpec, TaskSpec};
 use nomadd_executor::{CONTROL_FD, UNIT_ARGUMENT};
 
 fn main() -> ExitCode {
+    // First of all: nothing has been touched yet that the same program again would miss.
+    let sealed = seal::seal();
     let as_unit = std::env::args_os().nth(1).is_some_and(|word| word == UNIT_ARGUMENT);
     let control = if as_unit { sys::take_standard_input().ok() } else { sys::inherited(CONTROL_FD) };
     let Some(control) = control.map(UnixStream::from) else {
@@ -35,6 +42,9 @@ fn main() -> ExitCode {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return ExitCode::SUCCESS,
         Err(error) => return refuse(&control, &error.to_string()),
     };
+    if let Err(error) = sealed {
+        return refuse(&control, &format!("cannot protect its own binary from containers: {error}"));
+    }
     match record.kind().as_str() {
         "task" => match TaskSpec::from_record(&record) {
             Ok(spec) => run::run(spec, control),
@@ -42,7 +52,13 @@ fn main() -> ExitCode {
         },
         "exec" => match ExecSpec::from_record(&record) {
             Ok(spec) => {
-                let failed = launch::exec(&spec);
+                let failed = match &spec.inside {
+                    None => launch::exec(&spec),
+                    Some(inside) => match enter::exec(&spec, inside) {
+                        Ok(enter::Side::Ended(code)) => sys::exit_now(code),
+                        Ok(enter::Side::Within(failed)) | Err(failed) => failed,
+                    },
+                };
                 drop(failed.to_record().send(&control));
                 ExitCode::from(127)
             }

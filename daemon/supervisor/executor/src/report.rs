@@ -48,9 +48,13 @@ pub enum Stage {
     Exec,
     /// The process could not be made (out of processes or memory).
     Fork,
+    /// The container or the process's mounts could not be set up.
+    Container,
+    /// The container has no such program.
+    Program,
 }
 
-const STAGES: [(Stage, &str); 10] = [
+const STAGES: [(Stage, &str); 12] = [
     (Stage::Spec, "spec"),
     (Stage::State, "state"),
     (Stage::Cgroup, "cgroup"),
@@ -61,6 +65,8 @@ const STAGES: [(Stage, &str); 10] = [
     (Stage::Terminal, "terminal"),
     (Stage::Exec, "exec"),
     (Stage::Fork, "fork"),
+    (Stage::Container, "container"),
+    (Stage::Program, "program"),
 ];
 
 /// A task or an exec session did not start. Kind `failed`.

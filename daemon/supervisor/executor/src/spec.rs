@@ -7,12 +7,13 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use crate::container::{ContainerSpec, Mount};
 use crate::record::{Record, RecordError};
 
 /// The process of a task or of an `alloc exec` session.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Command {
-    /// The file to execute.
+    /// The file to execute; in a container it may be a name to look for.
     pub program: PathBuf,
     /// The argument list, the program's name first.
     pub argv: Vec<OsString>,
@@ -151,6 +152,10 @@ pub struct TaskSpec {
     pub state_directory: PathBuf,
     /// The process.
     pub command: Command,
+    /// The container that it runs in.
+    pub container: Option<Box<ContainerSpec>>,
+    /// Mounts that only it sees, if it runs in no container.
+    pub mounts: Vec<Mount>,
     /// The cgroups it joins.
     pub cgroups: Vec<Cgroup>,
     /// The unit that holds it, if systemd started the executor.
@@ -172,10 +177,23 @@ pub struct TaskSpec {
 pub struct ExecSpec {
     /// The process.
     pub command: Command,
+    /// The task whose namespaces it joins; `None` where the task has the host's.
+    pub inside: Option<Inside>,
     /// The cgroup directories of the task to join.
     pub cgroups: Vec<PathBuf>,
     /// Whether standard input is a terminal that becomes the controlling one.
     pub terminal: Terminal,
+}
+
+/// A task that has namespaces of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inside {
+    /// Its main process.
+    pub pid: i32,
+    /// When that started, in clock ticks since boot.
+    pub start_ticks: u64,
+    /// Its container; without one it has mounts of its own.
+    pub container: Option<Box<ContainerSpec>>,
 }
 
 /// Whether an exec session has a terminal.
@@ -226,8 +244,13 @@ impl Command {
             };
             rlimits.push((number as u32, soft, hard));
         }
+        // A container's is looked for when its root is there.
+        let program = match record.bytes("program") {
+            Some(name) if record.bytes("container").is_some() => PathBuf::from(os_string(name)),
+            _ => path(record, "program")?,
+        };
         Ok(Self {
-            program: path(record, "program")?,
+            program,
             argv: record.all("arg").map(os_string).collect(),
             env: record.all("env").map(os_string).collect(),
             working_directory: path(record, "cwd")?,
@@ -322,11 +345,28 @@ impl UnitSpec {
 impl TaskSpec {
     /// The record of kind `task`.
     pub fn to_record(&self) -> Record {
-        let Self { state_directory, command, cgroups, unit, logs, journal, kill_signal, kill_timeout_ms, boot_id } =
-            self;
+        let Self {
+            state_directory,
+            command,
+            container,
+            mounts,
+            cgroups,
+            unit,
+            logs,
+            journal,
+            kill_signal,
+            kill_timeout_ms,
+            boot_id,
+        } = self;
         let mut record = Record::new("task");
         record.push_bytes("state_dir", state_directory.as_os_str().as_bytes());
         command.push_to(&mut record);
+        if let Some(container) = container {
+            container.push_to(&mut record);
+        }
+        for mount in mounts {
+            mount.push_to(&mut record, "mount");
+        }
         for cgroup in cgroups {
             cgroup.push_to(&mut record);
         }
@@ -363,6 +403,8 @@ impl TaskSpec {
         Ok(Self {
             state_directory: path(record, "state_dir")?,
             command: Command::from_record(record)?,
+            container: ContainerSpec::from_record(record)?.map(Box::new),
+            mounts: Mount::all_from(record, "mount")?,
             cgroups: Cgroup::all_from(record)?,
             unit: UnitSpec::from_record(record)?,
             logs,
@@ -377,9 +419,16 @@ impl TaskSpec {
 impl ExecSpec {
     /// The record of kind `exec`.
     pub fn to_record(&self) -> Record {
-        let Self { command, cgroups, terminal } = self;
+        let Self { command, inside, cgroups, terminal } = self;
         let mut record = Record::new("exec");
         command.push_to(&mut record);
+        if let Some(Inside { pid, start_ticks, container }) = inside {
+            record.push("inside_pid", pid);
+            record.push("inside_ticks", start_ticks);
+            if let Some(container) = container {
+                container.push_to(&mut record);
+            }
+        }
         for directory in cgroups {
             record.push_bytes("join", directory.as_os_str().as_bytes());
         }
@@ -390,8 +439,17 @@ impl ExecSpec {
     /// Reads a record of kind `exec`.
     pub fn from_record(record: &Record) -> Result<Self, RecordError> {
         record.check_version()?;
+        let inside = match record.get("inside_pid")? {
+            None => None,
+            Some(pid) => Some(Inside {
+                pid,
+                start_ticks: record.require("inside_ticks")?,
+                container: ContainerSpec::from_record(record)?.map(Box::new),
+            }),
+        };
         Ok(Self {
             command: Command::from_record(record)?,
+            inside,
             cgroups: record.all("join").map(|value| PathBuf::from(os_string(value))).collect(),
             terminal: if record.get("terminal")?.unwrap_or(false) { Terminal::Pty } else { Terminal::None },
         })
@@ -440,6 +498,8 @@ mod tests {
         let spec = TaskSpec {
             state_directory: "/var/lib/x".into(),
             command: command(),
+            container: Some(Box::new(ContainerSpec::new("/r"))),
+            mounts: vec![Mount::bind("/a", "/b", crate::container::Access::ReadOnly)],
             cgroups: vec![
                 cgroup(Owner::Others, vec![]),
                 cgroup(Owner::Task, vec![("cpu.max".into(), "max 100000".into(), Need::Required)]),
@@ -470,13 +530,16 @@ mod tests {
 
     #[test]
     fn an_exec_comes_back_as_it_was_sent() {
-        let spec = ExecSpec { command: command(), cgroups: vec!["/a".into(), "/b".into()], terminal: Terminal::Pty };
+        let container = Some(Box::new(ContainerSpec::new("/r")));
+        let inside = Some(Inside { pid: 5, start_ticks: 6, container });
+        let cgroups = vec!["/a".into(), "/b".into()];
+        let spec = ExecSpec { command: command(), inside, cgroups, terminal: Terminal::Pty };
         assert!(ExecSpec::from_record(&spec.to_record()).unwrap() == spec);
     }
 
     #[test]
     fn a_relative_program_is_refused() {
-        let mut spec = ExecSpec { command: command(), cgroups: vec![], terminal: Terminal::None };
+        let mut spec = ExecSpec { command: command(), inside: None, cgroups: vec![], terminal: Terminal::None };
         spec.command.program = "sh".into();
         let error = ExecSpec::from_record(&spec.to_record()).err();
         assert_eq!(error, Some(RecordError::Invalid("program", "sh".into())));

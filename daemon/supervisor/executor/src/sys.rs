@@ -1,5 +1,8 @@
 //! The executor's raw system calls, each behind one safe function. Nothing here knows about tasks.
 
+pub mod mount;
+pub mod rights;
+
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read};
@@ -52,10 +55,31 @@ pub fn die_with_parent() -> io::Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) }).map(drop)
 }
 
-/// The parent's process id.
-pub fn parent_pid() -> i32 {
-    // SAFETY: no arguments.
-    unsafe { libc::getppid() }
+/// Whether nobody holds the reading end of a pipe any more, by its writing end.
+pub fn is_deserted(pipe: impl AsFd) -> bool {
+    let mut entry = libc::pollfd { fd: pipe.as_fd().as_raw_fd(), events: 0, revents: 0 };
+    // SAFETY: the pointer is to one live entry.
+    unsafe { libc::poll(&mut entry, 1, 0) > 0 && entry.revents & libc::POLLERR != 0 }
+}
+
+/// Blocks every signal.
+pub fn block_signals() {
+    // SAFETY: the set is initialised by sigfillset before it is read.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigfillset(&mut set);
+        libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
+    }
+}
+
+/// Waits for the next signal; all are blocked.
+pub fn wait_for_signal() -> io::Result<i32> {
+    // SAFETY: the set is initialised by sigfillset before it is read; null asks for no details.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigfillset(&mut set);
+        check(libc::sigwaitinfo(&set, std::ptr::null_mut()))
+    }
 }
 
 /// Blocks every signal and returns the descriptor that reports them.
@@ -159,22 +183,26 @@ pub enum Fork {
     Child,
 }
 
-/// Forks; with a cgroup the child is born in it (kernels from 5.7 on), which spares the move.
-pub fn fork(into_cgroup: Option<BorrowedFd<'_>>) -> io::Result<Fork> {
-    let Some(cgroup) = into_cgroup else {
+/// Forks; with a cgroup the child is born in it (kernels from 5.7 on), which spares the move; with flags (`CLONE_NEW*`)
+/// in new namespaces.
+pub fn fork(into_cgroup: Option<BorrowedFd<'_>>, flags: u64) -> io::Result<Fork> {
+    if into_cgroup.is_none() && flags == 0 {
         // SAFETY: this process has one thread, so the child's copy is consistent and the child may allocate.
         return match check(unsafe { libc::fork() })? {
             0 => Ok(Fork::Child),
             pid => Ok(Fork::Parent(pid)),
         };
-    };
+    }
     const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
     // The fields of the kernel's struct clone_args, version 2 (88 bytes): flags, pidfd, child_tid, parent_tid,
     // exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup.
     let mut arguments = [0_u64; 11];
     arguments[4] = libc::SIGCHLD as u64;
-    arguments[0] = CLONE_INTO_CGROUP;
-    arguments[10] = cgroup.as_raw_fd() as u64;
+    arguments[0] = flags;
+    if let Some(cgroup) = into_cgroup {
+        arguments[0] |= CLONE_INTO_CGROUP;
+        arguments[10] = cgroup.as_raw_fd() as u64;
+    }
     // SAFETY: without CLONE_VM the child gets a copy of everything, as with fork above. The array outlives the call.
     let result = unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size_of_val(&arguments)) };
     match check(result as libc::c_int)? {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nomadd_executor::UNIT_ARGUMENT;
 use zbus::{Fd, Variant};
 
+use crate::keeper;
 use crate::spec::{Labels, Limits, ProcessSpec, TaskHandleId, one_line};
 
 /// What systemd waits for an executor beyond the task's own time: to kill what ignores signals, and to write its report.
@@ -35,7 +36,7 @@ pub fn of<'a>(
     control: &'a OwnedFd,
 ) -> Vec<Property<'a>> {
     let executor = executor.to_string_lossy().into_owned();
-    let arguments = vec!["nomadd-executor".to_owned(), UNIT_ARGUMENT.to_owned(), spec.id.to_string()];
+    let arguments = vec![keeper::executor_name(spec).to_owned(), UNIT_ARGUMENT.to_owned(), spec.id.to_string()];
     let timeout = (spec.kill_timeout + GRACE).as_micros();
     let mut properties: Vec<Property<'a>> = vec![
         ("Description", description(&spec.id, &spec.labels).into()),

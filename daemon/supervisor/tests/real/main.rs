@@ -4,6 +4,7 @@
 
 mod adopt;
 mod bench;
+mod container;
 mod exec;
 mod limits;
 mod logs;

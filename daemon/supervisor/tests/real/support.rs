@@ -87,6 +87,8 @@ impl Host {
             env: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
             user: None,
             working_directory: self.folder.clone(),
+            container: None,
+            mounts: Vec::new(),
             log: LogSpec {
                 directory: self.folder.join("logs"),
                 task: task.to_owned(),

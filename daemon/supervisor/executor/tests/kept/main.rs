@@ -51,6 +51,8 @@ fn what_executors_of_every_release_wrote_is_read_as_it_was_meant() {
     let task = TaskSpec {
         state_directory: "/var/lib/x".into(),
         command: command(),
+        container: None,
+        mounts: Vec::new(),
         cgroups: vec![
             cgroup(Owner::Others, vec![]),
             cgroup(Owner::Task, vec![("cpu.max".into(), "max 100000".into(), Need::Required)]),
@@ -63,7 +65,8 @@ fn what_executors_of_every_release_wrote_is_read_as_it_was_meant() {
         boot_id: "b".into(),
     };
     sample(&mut kept, "task", task, TaskSpec::to_record, TaskSpec::from_record);
-    let exec = ExecSpec { command: command(), cgroups: vec!["/a".into(), "/b".into()], terminal: Terminal::Pty };
+    let cgroups = vec!["/a".into(), "/b".into()];
+    let exec = ExecSpec { command: command(), inside: None, cgroups, terminal: Terminal::Pty };
     sample(&mut kept, "exec", exec, ExecSpec::to_record, ExecSpec::from_record);
     let started = Started {
         pid: 3,
