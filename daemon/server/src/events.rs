@@ -14,9 +14,8 @@ use tokio::sync::{broadcast, watch};
 
 use crate::server::Server;
 
-/// How many indexes of the log are kept at most, and how many events of them: subscribers that lag, and those who resume.
-const MOST_BATCHES: usize = 16_384;
-const MOST_EVENTS: usize = 16_384;
+/// What the events that are kept may weigh: for subscribers that lag, and those who resume.
+const MOST_WEIGHT: usize = 16_384;
 
 /// What happened at one index.
 #[derive(Debug)]
@@ -25,6 +24,18 @@ struct Batch {
     events: Arc<[Event]>,
     /// The JSON of each event, once somebody wanted it.
     written: Box<[OnceLock<Box<str>>]>,
+    /// What its events weigh.
+    weight: usize,
+}
+
+/// What an event weighs: about how many times the memory of an allocation it holds when the state has gone on without it.
+/// A buffer full of jobs that were purged long ago would be larger than all the rest of a small server.
+const fn weight(event: &Event) -> usize {
+    match &event.payload {
+        Some(Payload::Job(_)) => 16,
+        Some(Payload::Node(_) | Payload::Deployment(_) | Payload::Evaluation(_)) => 4,
+        Some(Payload::NodePool(_) | Payload::Allocation(_)) | None => 1,
+    }
 }
 
 #[derive(Debug, Default)]
@@ -32,8 +43,8 @@ struct Kept {
     batches: VecDeque<Arc<Batch>>,
     /// The number of the first batch that is kept; batches are numbered as they come.
     first: u64,
-    /// How many events are kept.
-    events: usize,
+    /// What the kept events weigh.
+    weight: usize,
 }
 
 /// The events of this server. A clone is the same one.
@@ -198,15 +209,16 @@ impl Events {
     /// Adds what happened at an index.
     pub(crate) fn push(&self, index: u64, events: Arc<[Event]>) {
         let written = (0..events.len()).map(|_| OnceLock::new()).collect();
+        let weight = events.iter().map(weight).sum();
         // What leaves the buffer is let go of outside the lock.
         let mut gone = Vec::new();
         let next = {
             let mut kept = self.kept();
-            kept.events += events.len();
-            kept.batches.push_back(Arc::new(Batch { index, events, written }));
-            while kept.batches.len() > MOST_BATCHES || (kept.events > MOST_EVENTS && kept.batches.len() > 1) {
+            kept.weight += weight;
+            kept.batches.push_back(Arc::new(Batch { index, events, written, weight }));
+            while kept.weight > MOST_WEIGHT && kept.batches.len() > 1 {
                 let Some(oldest) = kept.batches.pop_front() else { break };
-                kept.events -= oldest.events.len();
+                kept.weight -= oldest.weight;
                 kept.first += 1;
                 gone.push(oldest);
             }
@@ -222,7 +234,7 @@ impl Events {
             // One number is left out: nobody's place is before a gap unseen.
             kept.first += kept.batches.len() as u64 + 1;
             kept.batches.clear();
-            kept.events = 0;
+            kept.weight = 0;
             kept.first
         };
         self.next.send_replace(next);

@@ -181,11 +181,50 @@ pub async fn run(scale: Scale, say: impl Fn(&str)) -> Outcome {
         killed.elapsed().as_secs_f64(),
         outcome.recounted
     ));
-    cluster.leader().await;
+    let waited = Instant::now();
+    calm(&nodes, &pids_of(&cluster), scale.limit).await;
+    say(&format!("the nodes have all they shall run again {:.1} s after that", waited.elapsed().as_secs_f64()));
+    let leader = cluster.leader().await;
+    restart_one(&mut cluster.servers[(leader + 1) % 3], &say).await;
+    calm(&nodes, &pids_of(&cluster), scale.limit).await;
     snapshot(&cluster.servers[leader], &say).await;
     outcome.restored = count_all(&cluster, outcome.allocations, scale.limit).await;
     say(&format!("running, after the snapshot was restored: {:?}", outcome.restored));
     outcome
+}
+
+fn pids_of(cluster: &Cluster) -> Vec<u32> {
+    cluster.servers.iter().map(Agent::pid).collect()
+}
+
+/// Waits until nothing is sent to the nodes any more and the servers have next to nothing to do.
+async fn calm(nodes: &Simulated, pids: &[u32], limit: Duration) {
+    const LOOK: Duration = Duration::from_secs(2);
+    let begun = Instant::now();
+    let now = || (nodes.count("bytes"), pids.iter().map(|pid| Cost::of(*pid).cpu()).sum::<u64>());
+    let mut before = now();
+    while begun.elapsed() < limit {
+        tokio::time::sleep(LOOK).await;
+        let after = now();
+        if after.0 == before.0 && Duration::from_nanos(after.1 - before.1) < LOOK / 5 {
+            return;
+        }
+        before = after;
+    }
+}
+
+/// Kills one server, which does not lead, and looks how long it takes to have all again.
+async fn restart_one(server: &mut Agent, say: impl Fn(&str)) {
+    let had = counts(server).await.map_or(0, |(_, running)| running);
+    server.kill();
+    let begun = Instant::now();
+    server.spawn();
+    while !matches!(counts(server).await, Ok((_, running)) if running >= had)
+        && begun.elapsed() < Duration::from_secs(120)
+    {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    say(&format!("one server, killed and started again, has all {had} after {:.1} s", begun.elapsed().as_secs_f64()));
 }
 
 /// Saves a snapshot and restores it, and looks how long a reader waits meanwhile.

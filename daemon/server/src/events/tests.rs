@@ -26,6 +26,11 @@ fn node(number: u8) -> Event {
     }
 }
 
+/// How many events of nodes are kept.
+fn most() -> u64 {
+    (MOST_WEIGHT / weight(&node(1))) as u64
+}
+
 fn next(subscription: &mut Subscription) -> Option<Result<Value, Ended>> {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match std::pin::pin!(subscription.next()).poll(&mut context) {
@@ -80,8 +85,8 @@ fn a_line_has_the_fields_that_clients_of_nomad_read() {
 #[test]
 fn who_comes_back_with_an_index_goes_on_there_or_with_the_oldest_that_is_kept() {
     let events = Events::default();
-    (1..=MOST_BATCHES as u64 + 10).for_each(|index| events.push(index, [node(1)].into()));
-    let last = MOST_BATCHES as u64 + 10;
+    (1..=most() + 10).for_each(|index| events.push(index, [node(1)].into()));
+    let last = most() + 10;
     assert_eq!(indexes(&events, &[], "*", last - 1), [last - 1, last]);
     assert_eq!(indexes(&events, &[], "*", 3).first(), Some(&11));
     assert_eq!(indexes(&events, &[], "*", last + 5), [] as [u64; 0]);
@@ -93,7 +98,7 @@ fn a_subscriber_that_reads_too_slowly_is_told_and_dropped() {
     events.push(1, [node(1)].into());
     let mut slow = events.subscribe(Filter::new([], "*"), 0);
     assert!(next(&mut slow).unwrap().is_ok());
-    (2..=MOST_BATCHES as u64 + 2).for_each(|index| events.push(index, [node(1)].into()));
+    (2..=most() + 2).for_each(|index| events.push(index, [node(1)].into()));
     assert_eq!(next(&mut slow), Some(Err(Ended::TooSlow { after: 1 })));
     let mut there = events.subscribe(Filter::new([], "*"), u64::MAX);
     events.forget();
@@ -113,12 +118,15 @@ fn a_replaced_state_ends_the_subscriptions_before_it_and_none_after_it() {
 }
 
 #[test]
-fn the_buffer_is_bounded_in_events_too() {
+fn the_buffer_is_bounded_by_what_its_events_weigh() {
     let events = Events::default();
     let many: Arc<[Event]> = (0..1000).map(|_| node(1)).collect();
     (1..=100).for_each(|index| events.push(index, Arc::clone(&many)));
     let kept = events.kept();
-    assert!(kept.events <= MOST_EVENTS && kept.batches.len() == 16, "{} events", kept.events);
+    assert!(kept.weight <= MOST_WEIGHT && kept.batches.len() == 4, "{}", kept.weight);
+    drop(kept);
+    events.push(101, (0..100_000).map(|_| node(1)).collect());
+    assert_eq!(events.kept().batches.len(), 1, "the newest is kept however large");
 }
 
 #[test]
