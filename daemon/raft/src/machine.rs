@@ -213,7 +213,7 @@ impl Thread {
                 self.abort_restore();
                 self.state = State::clone(&applied.state);
                 let index = applied.last.map_or(0, |id| id.index);
-                self.published.applied.store(Arc::from(applied));
+                bury(self.published.applied.swap(Arc::from(applied)));
                 self.published.index.send_replace(index);
                 self.published.watchers.wake_all();
                 let _listeners = self.published.events.send(Happened::replaced(index));
@@ -228,7 +228,6 @@ impl Thread {
         }
         let before = self.published.applied.load_full();
         let (mut last, mut membership) = (before.last, before.membership.clone());
-        drop(before);
         let mut changes: BTreeSet<WatchKey> = BTreeSet::new();
         let mut answers = Vec::with_capacity(entries.len());
         let mut happened = Vec::new();
@@ -284,6 +283,7 @@ impl Thread {
         }
         if everything {
             self.published.watchers.wake_all();
+            bury(before);
         }
         for key in &changes {
             self.published.watchers.wake(key);
@@ -353,4 +353,20 @@ pub(crate) fn read(proposal: &Proposal, known: CommandSet) -> Result<(Time, Comm
         }
         _ => Ok((Time(i64::from_le_bytes(*now)), command)),
     }
+}
+
+/// Lets a state go that another one has replaced whole, when nobody reads it any more. Freeing a million allocations takes a
+/// second, which no reader who happens to be the last one shall spend.
+fn bury(before: Arc<Applied>) {
+    const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
+    if before.state.allocation_count() < 10_000 {
+        return;
+    }
+    let wait = move || {
+        while Arc::strong_count(&before) > 1 || Arc::strong_count(&before.state) > 1 {
+            std::thread::sleep(LOOK);
+        }
+    };
+    // Without a thread it goes here.
+    drop(std::thread::Builder::new().name("raft-bury".into()).spawn(wait));
 }

@@ -214,11 +214,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(held.allocation_count(), placed);
 
     let start = Instant::now();
-    let mut size = Counted(0);
-    snapshot::write(&state, &mut size)?;
+    let mut bytes = Vec::new();
+    snapshot::write(&state, &mut bytes)?;
     let rate = placed as f64 / start.elapsed().as_secs_f64();
     row("state: snapshot written", "allocations/s", HIGHER, rate, None, placed);
-    row("state: snapshot per allocation", "bytes", LOWER, size.0 as f64 / placed as f64, None, placed);
+    row("state: snapshot per allocation", "bytes", LOWER, bytes.len() as f64 / placed as f64, None, placed);
+    let start = Instant::now();
+    let read = snapshot::read(bytes.as_slice())?;
+    let rate = placed as f64 / start.elapsed().as_secs_f64();
+    row("state: snapshot read", "allocations/s", HIGHER, rate, None, placed);
+    assert!(read == state, "what is read is what was written");
+    drop((read, bytes));
     let start = Instant::now();
     let mut clones = 0usize;
     for _ in 0..100_000 {
@@ -242,17 +248,4 @@ fn row(name: &str, unit: &str, better: &str, value: f64, goal: Option<u32>, allo
         "command": "cargo bench -p nomadd-state", "load": load,
     });
     println!("{line}");
-}
-
-/// Counts what is written.
-struct Counted(usize);
-
-impl std::io::Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nomadd_model::{AllocationId, NodeId, Time};
-use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use super::subscription::jobs::EncodedJobs;
 use crate::server::Server;
@@ -26,12 +26,27 @@ const AT_ONCE: u64 = 500;
 const COLLECT: Duration = Duration::from_millis(750);
 
 /// The inboxes of the subscriptions of a server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inboxes {
     all: Mutex<BTreeMap<NodeId, Vec<Arc<Inbox>>>>,
     rate: Mutex<Rate>,
     next: AtomicU64,
     jobs: EncodedJobs,
+    looks: Semaphore,
+}
+
+impl Default for Inboxes {
+    fn default() -> Self {
+        // Thousands of nodes that subscribe anew at once leave the other half of the threads to those who ask.
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            all: Mutex::default(),
+            rate: Mutex::default(),
+            next: AtomicU64::default(),
+            jobs: EncodedJobs::default(),
+            looks: Semaphore::new((cores / 2).max(1)),
+        }
+    }
 }
 
 /// How many messages were made in a second and in the one before.
@@ -109,6 +124,12 @@ impl Inboxes {
     /// The jobs that go with the messages.
     pub(crate) fn jobs(&self) -> &EncodedJobs {
         &self.jobs
+    }
+
+    /// Waits for one's turn to look at everything that a node has; the turn is over when what is returned is dropped.
+    pub(crate) async fn look(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.looks.acquire().await.ok()
     }
 
     /// The subscription is over.

@@ -54,10 +54,10 @@ pub(super) async fn push(server: Server, id: NodeId, lean: bool, updates: mpsc::
 
 impl Subscriber<'_> {
     async fn keep_pushing(mut self, inbox: &Inbox, updates: mpsc::Sender<Vec<u8>>) -> Result<(), CodecError> {
-        let mut message = self.everything(&self.server.state(), true)?;
+        let mut message = self.everything(true).await?;
         loop {
-            if (message.full || !message.changed.is_empty() || !message.removed.is_empty())
-                && updates.send(encode(&message)?).await.is_err()
+            if let Some(message) = message.take()
+                && updates.send(message).await.is_err()
             {
                 return Ok(());
             }
@@ -71,8 +71,7 @@ impl Subscriber<'_> {
             }
             // First what changed, then the state: it has all of that.
             let changed = inbox.take();
-            let state = self.server.state();
-            message = if changed.everything { self.everything(&state, false)? } else { self.part(&state, changed)? };
+            message = if changed.everything { self.everything(false).await? } else { self.part(changed)? };
         }
     }
 
@@ -80,8 +79,10 @@ impl Subscriber<'_> {
         NodeAllocations { index: state.index(), full, ..NodeAllocations::default() }
     }
 
-    /// What the node does not know yet of all that it has.
-    fn everything(&mut self, state: &State, full: bool) -> Result<NodeAllocations, CodecError> {
+    /// What the node does not know yet of all that it has, encoded.
+    async fn everything(&mut self, full: bool) -> Result<Option<Vec<u8>>, CodecError> {
+        let _turn = self.server.inboxes().look().await;
+        let state = &*self.server.state();
         let mut message = Self::message(state, full);
         let mut jobs = Vec::new();
         let mut gone = std::mem::take(&mut self.told);
@@ -90,11 +91,12 @@ impl Subscriber<'_> {
             self.tell(state, allocation, before, &mut message, &mut jobs);
         }
         message.removed.extend(gone.into_keys());
-        self.add_jobs(&mut message, jobs)
+        self.finish(message, jobs)
     }
 
-    /// What the node does not know yet of what changed.
-    fn part(&mut self, state: &State, changed: Changed) -> Result<NodeAllocations, CodecError> {
+    /// What the node does not know yet of what changed, encoded.
+    fn part(&mut self, changed: Changed) -> Result<Option<Vec<u8>>, CodecError> {
+        let state = &*self.server.state();
         let mut message = Self::message(state, false);
         let mut jobs = Vec::new();
         for id in changed.ids {
@@ -105,7 +107,7 @@ impl Subscriber<'_> {
                 None => {}
             }
         }
-        self.add_jobs(&mut message, jobs)
+        self.finish(message, jobs)
     }
 
     /// Adds an allocation to a message unless the node knows it as it is.
@@ -136,13 +138,17 @@ impl Subscriber<'_> {
         message.changed.push(told);
     }
 
-    fn add_jobs(&self, message: &mut NodeAllocations, mut jobs: Vec<Arc<Job>>) -> Result<NodeAllocations, CodecError> {
+    /// The message with its jobs, encoded; nothing when it would say nothing.
+    fn finish(&self, mut message: NodeAllocations, mut jobs: Vec<Arc<Job>>) -> Result<Option<Vec<u8>>, CodecError> {
+        if !message.full && message.changed.is_empty() && message.removed.is_empty() {
+            return Ok(None);
+        }
         let order = |job: &Arc<Job>| Arc::as_ptr(job);
         jobs.sort_unstable_by_key(order);
         jobs.dedup_by_key(|job| order(job));
         for job in &jobs {
             message.jobs.push(self.server.inboxes().jobs().encoded(job)?);
         }
-        Ok(std::mem::take(message))
+        encode(&message).map(Some)
     }
 }
