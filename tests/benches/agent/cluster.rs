@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use nomadd_tests::cluster::More;
 use nomadd_tests::load::http::{Connection, request};
 use nomadd_tests::load::simulated::Simulated;
 use nomadd_tests::{Agent, Cluster, until};
@@ -86,17 +87,28 @@ pub async fn failover() {
 pub async fn followed() {
     const IN_FLIGHT: usize = 1024;
     const TOTAL: usize = 40_000;
-    let cluster = Cluster::form(3, 0).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    for command in [["tls", "ca", "create"].as_slice(), &["tls", "cert", "create", "-server"]] {
+        let made = nomadd_tests::ctl::ctl("http://127.0.0.1:1", command, folder.path()).await;
+        assert_eq!(made.code, 0, "{}", made.err);
+    }
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (ca, certificate, key) = ("nomad-agent-ca.pem", "global-server-nomad.pem", "global-server-nomad-key.pem");
+    let of_servers = format!(
+        "limits {{\n  http_max_conns_per_client = 0\n}}\ntls {{\n  rpc = true\n  verify_server_hostname = true\n  \
+         ca_file = \"{}\"\n  cert_file = \"{}\"\n  key_file = \"{}\"\n}}\n",
+        path(ca),
+        path(certificate),
+        path(key),
+    );
+    let cluster = Cluster::form_with(3, 0, &More { of_servers, ..More::default() }).await;
     let leader = cluster.leader().await;
     let follower = &cluster.servers[(leader + 1) % 3];
-    // An agent lets one address have a hundred connections, and this host has many addresses of loopback; a client of HTTP/1.1
-    // has one request in flight on each.
-    let connections = 96.min(IN_FLIGHT);
     let requests: Arc<Vec<Vec<u8>>> = Arc::new((0..TOTAL).map(|number| write(number, 600)).collect());
     let next = Arc::new(AtomicUsize::new(0));
     let begun = Instant::now();
     let mut all = Vec::new();
-    for _ in 0..connections {
+    for _ in 0..IN_FLIGHT {
         let mut connection = Connection::open_at(&follower.host, follower.port).await.expect("a connection");
         let (requests, next) = (Arc::clone(&requests), Arc::clone(&next));
         all.push(tokio::spawn(async move {
@@ -115,10 +127,8 @@ pub async fn followed() {
         done += one.await.expect("no panic");
     }
     let rate = done as f64 / begun.elapsed().as_secs_f64();
-    let load = format!(
-        "jobs of 1 KiB over HTTP, {connections} connections (not 1,024), no TLS, 3 servers and generator on one host"
-    );
-    row("1 KiB durable writes through a follower", "writes/s", Better::Higher, &[rate], 40_000.0, &load);
+    let load = "jobs of 1 KiB over HTTP, 1,024 in flight, mutual TLS between the 3 servers, all on this host";
+    row("1 KiB durable writes through a follower", "writes/s", Better::Higher, &[rate], 40_000.0, load);
 }
 
 /// A client joins a cluster of 5,000 nodes; what it costs there.
@@ -149,4 +159,64 @@ pub async fn client() {
     let memory = resident(client.pid());
     row("idle client among 5,000 nodes: resident memory", "MB", Better::Lower, &[memory], 30.0, &load);
     cluster.clients.push(client);
+}
+
+/// A client falls silent (SIGSTOP: its host takes packets and nobody answers) → it is `down`, with few nodes and with many.
+pub async fn vanish() {
+    for simulated in [0, NODES] {
+        let cluster = Cluster::form(3, 5).await;
+        let rpc: Vec<String> = cluster.servers.iter().map(Agent::rpc_address).collect();
+        let nodes = (simulated > 0).then(|| Simulated::start(simulated, &rpc));
+        if let Some(nodes) = &nodes {
+            assert!(
+                nodes.reaches("subscribed", simulated as u64, Duration::from_secs(180)).await,
+                "{}",
+                nodes.counts()
+            );
+        }
+        let mut samples = Vec::new();
+        for round in 0..ROUNDS {
+            let client = &cluster.clients[round % cluster.clients.len()];
+            let id = cluster_id(client).await;
+            let path = format!("/v1/node/{id}?stale=true");
+            status(&cluster.servers[0], &path, "ready").await;
+            signal(client.pid(), "-STOP");
+            let begun = Instant::now();
+            status(&cluster.servers[0], &path, "down").await;
+            samples.push(begun.elapsed().as_secs_f64() * 1000.0);
+            signal(client.pid(), "-CONT");
+        }
+        let all = simulated + cluster.clients.len();
+        let load = format!(
+            "3 servers, 5 clients{}, all on this host",
+            match simulated {
+                0 => String::new(),
+                many => format!(", {many} simulated nodes without gossip"),
+            }
+        );
+        let name = format!("a client of {all} falls silent → down");
+        row(&format!("{name}, p50"), "ms", Better::Lower, &samples, 3000.0, &load);
+        row(&format!("{name}, max"), "ms", Better::Lower, &[percentile(&samples, 1.0)], 5000.0, &load);
+    }
+}
+
+fn signal(pid: u32, signal: &str) {
+    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().is_ok_and(|ended| ended.success()));
+}
+
+async fn cluster_id(client: &Agent) -> String {
+    let about = nomadd_tests::cluster::asked(client, "/v1/agent/self").await.expect("the client answers");
+    about["stats"]["client"]["node_id"].as_str().expect("a node's id").to_owned()
+}
+
+/// Waits until a node has a status, looking every 10 ms.
+async fn status(server: &Agent, path: &str, wanted: &str) {
+    let begun = Instant::now();
+    while begun.elapsed() < LIMIT {
+        if nomadd_tests::cluster::asked(server, path).await.is_ok_and(|node| node["Status"] == wanted) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the node is not {wanted} within {LIMIT:?}");
 }
