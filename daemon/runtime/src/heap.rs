@@ -14,6 +14,10 @@ const SLACK: usize = 10 << 20;
 /// After a trim nothing is done until memory has grown by this, in bytes: what remained is held by what lives between.
 const GROWTH: usize = 4 << 20;
 
+/// A process that holds more than this keeps it: to look how much of it is free walks all that is free, with everybody who
+/// allocates waiting for it. That is a second with a million allocations, and they will be there again.
+const LARGE: usize = 256 << 20;
+
 /// Starts the task that trims the heap whenever far more is kept than used.
 pub fn keep_small(runtime: &Runtime) {
     let pool = runtime.pool.clone();
@@ -22,14 +26,22 @@ pub fn keep_small(runtime: &Runtime) {
         loop {
             tokio::time::sleep(PAUSE).await;
             let Some(held) = anonymous() else { return };
-            if wasteful(held, in_use(), left) {
-                // Walks every arena: not on the reactor.
-                if pool.run(trim).await.is_err() {
-                    return;
+            left = left.min(held);
+            if held > LARGE || held <= left + GROWTH {
+                continue;
+            }
+            // Walks every arena: not on the reactor.
+            let looked = pool.run(move || {
+                let wasted = wasteful(held, in_use(), left);
+                if wasted {
+                    trim();
                 }
-                left = anonymous().unwrap_or(held);
-            } else {
-                left = left.min(held);
+                wasted
+            });
+            match looked.await {
+                Ok(true) => left = anonymous().unwrap_or(held),
+                Ok(false) => {}
+                Err(_) => return,
             }
         }
     });
