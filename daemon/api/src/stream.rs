@@ -1,6 +1,6 @@
 //! Answers that go on: frames back to back, and lines.
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use nomadd_model::StreamFrame;
@@ -51,22 +51,29 @@ async fn more(body: &mut Incoming) -> Result<Option<Bytes>, ApiError> {
     }
 }
 
+/// Takes the first whole frame out of what has come; `None` while it is not whole. That it is not is asked of the text,
+/// because what reads a frame wraps its errors and then says no more that only the end was missing.
+fn take_frame(buffer: &mut BytesMut) -> Result<Option<StreamFrame>, ApiError> {
+    let mut pieces = serde_json::Deserializer::from_slice(buffer).into_iter::<serde::de::IgnoredAny>();
+    match pieces.next() {
+        None => Ok(None),
+        Some(Err(error)) if error.is_eof() => Ok(None),
+        Some(Err(error)) => Err(ApiError::Decode(error)),
+        Some(Ok(_)) => {
+            let whole = buffer.split_to(pieces.byte_offset());
+            serde_json::from_slice(&whole).map(Some).map_err(ApiError::Decode)
+        }
+    }
+}
+
 impl Frames {
     /// The next frame with something in it, or `None` at the end.
     pub async fn next(&mut self) -> Result<Option<StreamFrame>, ApiError> {
         loop {
-            let mut pieces = serde_json::Deserializer::from_slice(&self.buffer).into_iter::<StreamFrame>();
-            match pieces.next() {
-                Some(Ok(frame)) => {
-                    let used = pieces.byte_offset();
-                    self.buffer.advance(used);
-                    if frame != StreamFrame::default() {
-                        return Ok(Some(frame));
-                    }
-                    continue;
+            while let Some(frame) = take_frame(&mut self.buffer)? {
+                if frame != StreamFrame::default() {
+                    return Ok(Some(frame));
                 }
-                Some(Err(error)) if !error.is_eof() => return Err(ApiError::Decode(error)),
-                _ => {}
             }
             if self.buffer.len() > MAX_PIECE {
                 return Err(ApiError::TooLarge(MAX_PIECE));
@@ -103,5 +110,28 @@ impl Lines {
             return Ok(Some(self.buffer.split().freeze()));
         }
         more(&mut self.body).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_read_however_they_are_cut() {
+        let frame = StreamFrame { data: nomadd_model::Bytes(vec![b'x'; 9000]), offset: 5, ..StreamFrame::default() };
+        let text = [serde_json::to_vec(&frame).unwrap(), b"{}".to_vec(), serde_json::to_vec(&frame).unwrap()].concat();
+        for cut in [1, 2, 20, 8186, text.len() - 1] {
+            let mut buffer = BytesMut::new();
+            let mut found = Vec::new();
+            for piece in text.chunks(cut) {
+                buffer.extend_from_slice(piece);
+                while let Some(frame) = take_frame(&mut buffer).unwrap() {
+                    found.push(frame);
+                }
+            }
+            assert!(found.len() == 3 && found[0] == frame && found[2] == frame, "{cut}");
+        }
+        assert!(take_frame(&mut BytesMut::from("{\"Offset\": x}")).is_err());
     }
 }
