@@ -12,6 +12,7 @@ mod scenario {
     pub mod failing;
     pub mod first_session;
     pub mod https;
+    pub mod isolated;
     pub mod jobs;
     pub mod load;
     pub mod nodes;
@@ -25,4 +26,5 @@ mod scenario {
     pub mod spaces;
     pub mod update;
     pub mod vanish;
+    pub mod volumes;
 }
