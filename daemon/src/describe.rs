@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use nomadd_client::{ClientConfig, GcConfig, HostNetwork, HostVolume, Journal, Loopback, Reserved, SupervisorChoice};
+use nomadd_client::{
+    Bridge, ClientConfig, Family, GcConfig, Hairpin, HostNetwork, HostVolume, Journal, Loopback, NetworkConfig, Reach,
+    Reserved, SupervisorChoice,
+};
 use nomadd_config::{Config, Mode};
 use nomadd_driver::DriverConfig;
 use nomadd_driver::registry::Switch;
@@ -160,6 +163,24 @@ pub fn client(config: &Config, folders: &Folders, name: &str, http_address: &str
             (name.clone(), network)
         })
         .collect();
+    client.preferred_family = match of.preferred_address_family.as_str() {
+        "ipv4" => Some(Family::V4),
+        "ipv6" => Some(Family::V6),
+        _ => None,
+    };
+    let network = &of.network;
+    client.network = NetworkConfig {
+        plugins: network.cni_path.clone(),
+        configurations: network.cni_config_dir.clone(),
+        bridge: Bridge {
+            name: network.bridge_name.clone(),
+            subnet: network.bridge_subnet.clone(),
+            subnet6: Some(network.bridge_subnet6.clone()).filter(|subnet| !subnet.is_empty()),
+            hairpin: if network.hairpin { Hairpin::On } else { Hairpin::Off },
+            ..Bridge::default()
+        },
+        reach: if network.wildcard { Reach::EveryAddress } else { Reach::OwnAddress },
+    };
     client.min_dynamic_port = of.min_dynamic_port;
     client.max_dynamic_port = of.max_dynamic_port;
     client.max_kill_timeout = of.max_kill_timeout;

@@ -171,8 +171,14 @@ fn client(client: &Client) -> Value {
         "CgroupParent": client.cgroup_parent,
         "NoHostUUID": true,
         "NomadServiceDiscovery": true,
-        "BridgeNetworkName": "",
-        "CNIPath": "",
+        "PreferredAddressFamily": client.preferred_address_family,
+        "BindWildcardDefaultHostNetwork": client.network.wildcard,
+        "BridgeNetworkName": client.network.bridge_name,
+        "BridgeNetworkSubnet": client.network.bridge_subnet,
+        "BridgeNetworkSubnetIPv6": client.network.bridge_subnet6,
+        "BridgeNetworkHairpinMode": client.network.hairpin,
+        "CNIPath": client.network.cni_path.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":"),
+        "CNIConfigDir": client.network.cni_config_dir,
         "DisableRemoteExec": false,
     })
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail their test")]
 
 mod hosts {
+    pub mod bridge;
     pub mod deaths;
     pub mod first_cluster;
     pub mod hello;

@@ -7,6 +7,10 @@ use std::collections::BTreeSet;
 use nomadd_model::spec::Constraint;
 use nomadd_model::{Job, TaskGroup};
 
+/// The CNI plugins that a node needs for the bridge, and how old they may be.
+const BRIDGE_PLUGINS: [&str; 5] = ["bridge", "firewall", "host-local", "loopback", "portmap"];
+const OLDEST_PLUGIN: &str = ">= 0.4.0";
+
 /// Adds the implied constraints; what is there already is not added again.
 pub(crate) fn add_constraints(job: &mut Job) {
     for group in &mut job.task_groups {
@@ -22,6 +26,11 @@ pub(crate) fn add_constraints(job: &mut Job) {
         if !signals.is_empty() {
             let signals = signals.into_iter().collect::<Vec<_>>().join(",");
             add(group, constraint("${attr.os.signals}", "set_contains", &signals));
+        }
+        if group.networks.iter().any(|network| network.mode == "bridge") {
+            for plugin in BRIDGE_PLUGINS {
+                add(group, constraint(&format!("${{attr.plugins.cni.version.{plugin}}}"), "semver", OLDEST_PLUGIN));
+            }
         }
     }
 }

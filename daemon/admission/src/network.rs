@@ -1,4 +1,4 @@
-//! What must hold for the ports of a group and of its tasks.
+//! What must hold for the network of a group, and for the ports of a group and of its tasks.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,9 @@ const HIGHEST_PORT: i64 = 65_535;
 
 pub(crate) fn check(group: &TaskGroup) -> Problems {
     let mut ports = Ports::default();
+    for network in &group.networks {
+        ports.problems.extend(kind(network));
+    }
     for network in &group.networks {
         for port in network.reserved_ports.iter().chain(&network.dynamic_ports) {
             ports.add(network, port, "taskgroup network");
@@ -23,6 +26,39 @@ pub(crate) fn check(group: &TaskGroup) -> Problems {
         }
     }
     ports.problems
+}
+
+/// What must hold for the kind of a group's network, and for its names.
+fn kind(network: &NetworkResource) -> Problems {
+    let mut problems = Problems::default();
+    let NetworkResource { mode, dns, hostname, .. } = network;
+    match mode.as_str() {
+        "" | "host" | "none" | "bridge" => {}
+        other if other.strip_prefix("cni/").is_some_and(|name| !name.is_empty()) => {}
+        other => problems.push(format!(
+            "network mode {other:?} is none of \"host\", \"bridge\", \"none\" and \"cni/NAME\" with the name of a network"
+        )),
+    }
+    // What refers to the allocation is known on its node.
+    if !hostname.contains("${") && !hostname.is_empty() && !is_host_name(hostname) {
+        problems.push(format!("Hostname {hostname:?} is not a valid DNS name"));
+    }
+    let texts = dns.iter().flat_map(|dns| [&dns.servers, &dns.searches, &dns.options]).flatten().flatten();
+    for text in texts
+        .filter(|text| text.is_empty() || text.contains(|letter: char| letter.is_whitespace() || letter.is_control()))
+    {
+        problems.push(format!("{text:?} in the dns block cannot stand in a resolv.conf"));
+    }
+    problems
+}
+
+/// Letters, digits and dashes, in parts of at most 63 that neither begin nor end with a dash.
+fn is_host_name(name: &str) -> bool {
+    let is_part = |part: &str| {
+        let plain = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        (1..=63).contains(&part.len()) && plain && !part.starts_with('-') && !part.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(is_part)
 }
 
 /// The ports that were seen, by label and by host network and number.

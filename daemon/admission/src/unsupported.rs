@@ -52,9 +52,6 @@ impl Refused {
             self.block_if(volume.sticky, &format!("sticky of volume {name:?}"));
         }
         self.consul(group.consul.as_ref());
-        for network in &group.networks {
-            self.network(network);
-        }
         for service in &group.services {
             self.service(service);
         }
@@ -90,7 +87,7 @@ impl Refused {
         self.block_if(task.resources.secrets_mb > 0, "secrets in the resources block");
         self.consul(task.consul.as_ref());
         for network in &task.resources.networks {
-            self.network(network);
+            self.old_network(network);
         }
         for service in &task.services {
             self.service(service);
@@ -104,15 +101,14 @@ impl Refused {
         self.block_if(named(&service.cluster), &format!("cluster of service {name:?}"));
     }
 
-    fn network(&mut self, network: &NetworkResource) {
+    /// The network of a task, of jobs from before groups had one: it only ever gave out ports.
+    fn old_network(&mut self, network: &NetworkResource) {
         let mode = network.mode.as_str();
-        if !matches!(mode, "" | "host") {
-            self.block_if(true, &format!("network mode {mode:?} (only \"host\" is)"));
-            return;
-        }
-        self.block_if(network.dns.is_some(), "dns in the network block");
-        self.block_if(!network.hostname.is_empty(), "hostname in the network block");
-        self.block_if(network.cni.is_some(), "cni in the network block");
+        let which = "in the network block of a task (the group's network block takes it)";
+        self.block_if(!matches!(mode, "" | "host"), &format!("mode {mode:?} {which}"));
+        self.block_if(network.dns.is_some(), &format!("dns {which}"));
+        self.block_if(!network.hostname.is_empty(), &format!("hostname {which}"));
+        self.block_if(network.cni.is_some(), &format!("cni {which}"));
     }
 
     fn consul(&mut self, consul: Option<&Consul>) {

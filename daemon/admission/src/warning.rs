@@ -71,6 +71,26 @@ fn group_warnings(group: &TaskGroup) -> Vec<String> {
         warnings
             .push("mbits has been deprecated as of Nomad 0.12.0. Please remove mbits from the network block".into());
     }
+    for network in &group.networks {
+        let mode = network.mode.as_str();
+        if matches!(mode, "" | "host") && !network.hostname.is_empty() {
+            warnings
+                .push("hostname of a network of mode \"host\" has no effect: tasks there have the host's name".into());
+        }
+        if matches!(mode, "" | "host" | "none") && network.cni.is_some() {
+            warnings
+                .push("cni of a network of mode \"host\" or \"none\" has no effect: no CNI plugin sets it up".into());
+        }
+    }
+    let named = group.networks.iter().any(|network| {
+        network.dns.is_some() || (!network.hostname.is_empty() && !matches!(network.mode.as_str(), "" | "host"))
+    });
+    for task in group.tasks.iter().filter(|task| named && task.driver == "raw_exec") {
+        warnings.push(format!(
+            "dns and hostname of the network have no effect on task {:?}: raw_exec sees the files and the name of the host",
+            task.name
+        ));
+    }
     if group.ephemeral_disk.migrate {
         warnings.push(
             "ephemeral_disk migrate moves files only between allocations of the same node; on another node an allocation begins with an empty disk"

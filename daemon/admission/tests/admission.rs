@@ -289,8 +289,8 @@ fn what_this_build_cannot_do_is_refused_by_block_and_place() {
             "group \"g\": namespace in the consul block",
         ),
         (
-            |job| job["TaskGroups"][0]["Networks"] = json!([{"Mode": "bridge"}]),
-            "group \"g\": network mode \"bridge\" (only \"host\" is)",
+            |job| job["TaskGroups"][0]["Tasks"][0]["Resources"] = json!({"Networks": [{"Mode": "bridge"}]}),
+            "group \"g\", task \"t\": mode \"bridge\" in the network block of a task (the group's network block takes it)",
         ),
         (|job| job["TaskGroups"][0]["Tasks"][0]["Templates"] = json!([{}]), "group \"g\", task \"t\": template"),
         (|job| job["TaskGroups"][0]["Tasks"][0]["Artifacts"] = json!([{}]), "group \"g\", task \"t\": artifact"),
@@ -327,6 +327,47 @@ fn what_this_build_cannot_do_is_refused_by_block_and_place() {
         let refused = admitted(&with(change)).unwrap_err();
         assert_eq!(refused.errors, [format!("{expected} is not supported by this version of nomadd yet")]);
     }
+}
+
+#[test]
+fn a_group_on_the_bridge_needs_nodes_with_its_plugins() {
+    let job = with(|job| {
+        job["TaskGroups"][0]["Networks"] = json!([{"Mode": "bridge", "Hostname": "web-${NOMAD_ALLOC_INDEX}"}])
+    });
+    let admitted = admitted(&job).unwrap();
+    let implied: Vec<String> = admitted.job.task_groups[0]
+        .constraints
+        .iter()
+        .map(|constraint| format!("{} {} {}", constraint.l_target, constraint.operand, constraint.r_target))
+        .collect();
+    let plugins = ["bridge", "firewall", "host-local", "loopback", "portmap"];
+    let expected = plugins.map(|plugin| format!("${{attr.plugins.cni.version.{plugin}}} semver >= 0.4.0"));
+    assert_eq!(implied, expected);
+    let warnings = admitted.warnings.join(" ");
+    assert!(
+        warnings.contains("no effect on task \"t\": raw_exec sees the files and the name of the host"),
+        "{warnings}"
+    );
+}
+
+#[test]
+fn what_no_network_can_be_is_refused_and_what_has_no_effect_is_said() {
+    for (network, expected) in [
+        (json!({"Mode": "weave"}), "network mode \"weave\" is none of"),
+        (json!({"Mode": "cni/"}), "network mode \"cni/\" is none of"),
+        (json!({"Mode": "bridge", "Hostname": "a_b"}), "Hostname \"a_b\" is not a valid DNS name"),
+        (json!({"Mode": "bridge", "DNS": {"Searches": ["a\nb"]}}), "\"a\\nb\" in the dns block"),
+    ] {
+        let text = error(&with(|job| job["TaskGroups"][0]["Networks"] = json!([network])));
+        assert!(text.contains(expected), "{expected:?} is not in {text}");
+    }
+    let said = |network: Value| {
+        let job = with(|job| job["TaskGroups"][0]["Networks"] = json!([network]));
+        admitted(&job).unwrap().warnings.join(" ")
+    };
+    assert!(said(json!({"Hostname": "web"})).contains("hostname of a network of mode \"host\" has no effect"));
+    assert!(said(json!({"Mode": "none", "CNI": {"Args": {"a": "b"}}})).contains("cni of a network"));
+    assert_eq!(said(json!({"Mode": "cni/mine", "CNI": {"Args": {"a": "b"}}})), "");
 }
 
 #[test]

@@ -6,6 +6,7 @@ pub mod archive;
 pub mod health;
 pub mod launch;
 pub mod machine;
+pub mod network;
 pub mod previous;
 pub mod remote;
 pub mod restart;

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use nomadd_driver::Registry;
 use nomadd_model::{AllocationId, Bytes, ClientStatus, Job, Node, NodeId, Time};
+use nomadd_network::Networks;
 use nomadd_rpc::{AllocationUpdate, AssignedAllocation, Connection, NodeAllocations};
 use nomadd_runtime::{Runtime, TaskKind};
 use nomadd_supervisor::{Supervisor, TaskHandleId};
 use tokio::sync::{oneshot, watch};
 
+use crate::allocation::network;
 use crate::allocation::runner::{self, Origin, Previous, Runner};
 use crate::allocation::shared::{Message, Occasion, RequestError, Restart, Shared, group_of};
 use crate::config::ClientConfig;
@@ -114,6 +116,7 @@ impl Client {
         let node = fingerprint::node(&config, &drivers, identity.id, runtime.clock.now())?;
         let kept = store.restore()?;
         let metadata = Dynamic::restore(&store)?;
+        let networks = networks(&config, &runtime);
         let now = runtime.clock.now();
         let context = Arc::new(Context::new(Parts {
             config,
@@ -122,6 +125,7 @@ impl Client {
             connection: Arc::clone(&connection),
             supervisor,
             drivers,
+            networks,
             store,
             metadata,
             node,
@@ -137,12 +141,14 @@ impl Client {
             allocations: Mutex::default(),
             _lock: lock,
         });
-        let known = kept.iter().map(|kept| kept.id().to_string()).collect();
+        let known: BTreeSet<String> = kept.iter().map(|kept| kept.id().to_string()).collect();
         for kept in kept {
             inner.restore(kept).await;
         }
         inner.context.supervisor.remove_strangers(&inner.context.identity.id.to_string(), &known).await;
+        inner.context.networks.sweep(|id| known.contains(network::owner(id))).await;
         let tasks = &inner.context.runtime.tasks;
+        tasks.spawn(TaskKind::Background, fingerprint::plugins(Arc::clone(&inner.context)));
         tasks.spawn(TaskKind::ClientLoop, server::keep_registered(Arc::clone(&inner), Arc::clone(&connection)));
         tasks.spawn(TaskKind::ClientStream, server::keep_subscribed(Arc::clone(&inner), Arc::clone(&connection)));
         tasks.spawn(TaskKind::ClientStream, server::keep_telling(Arc::clone(&inner), connection));
@@ -262,6 +268,17 @@ impl Client {
         }
         answer.await.unwrap_or(Err(when_over))
     }
+}
+
+/// The networks of allocations, kept beside their state. Without the executor's binary none can be made, and making one says so.
+fn networks(config: &ClientConfig, runtime: &Runtime) -> Networks {
+    let helper = nomadd_supervisor::executor_program(config.executor.as_deref());
+    let helper = helper.unwrap_or_else(|_| "nomadd-executor".into());
+    let mut setup = nomadd_network::Config::new(config.state_dir.join("networks"), helper);
+    setup.plugins.clone_from(&config.network.plugins);
+    setup.configurations.clone_from(&config.network.configurations);
+    setup.bridge.clone_from(&config.network.bridge);
+    Networks::new(setup, runtime.clone())
 }
 
 /// Makes the directory of allocations, through which tasks of any user reach their own, and warns where they cannot.
@@ -421,6 +438,7 @@ impl Inner {
             Kept::Whole(assigned, progress) => self.run(*assigned, Origin::Kept(progress)),
             Kept::Torn(id) => {
                 tracing::warn!(%id, "the state of an allocation is unreadable; removing what is left of it");
+                network::take_down(&self.context, &id.to_string()).await;
                 for task in self.context.store.executors(id) {
                     let directory = self.context.store.executor(id, &task);
                     let task = TaskHandleId::new(id.to_string(), task);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use nomadd_driver::DriverConfig;
 use nomadd_driver::registry::Switch;
 use nomadd_model::Duration;
+use nomadd_network::Bridge;
 
 /// The setup of a client.
 #[derive(Clone, Debug)]
@@ -52,6 +53,10 @@ pub struct ClientConfig {
     pub host_volumes: BTreeMap<String, HostVolume>,
     /// Named networks, by name.
     pub host_networks: BTreeMap<String, HostNetwork>,
+    /// The family of addresses that ports are given out on first; `None` is IPv4.
+    pub preferred_family: Option<Family>,
+    /// How networks of allocations are made.
+    pub network: NetworkConfig,
     /// The first dynamic port.
     pub min_dynamic_port: u16,
     /// The last dynamic port.
@@ -86,6 +91,46 @@ pub enum Loopback {
     Avoid,
     /// `lo`.
     Use,
+}
+
+/// A family of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// How networks of allocations are made.
+#[derive(Clone, Debug)]
+pub struct NetworkConfig {
+    /// Folders of CNI plugins.
+    pub plugins: Vec<PathBuf>,
+    /// The folder of the operator's CNI configurations.
+    pub configurations: PathBuf,
+    /// The bridge that groups share.
+    pub bridge: Bridge,
+    /// From where the ports of a group on the bridge lead in.
+    pub reach: Reach,
+}
+
+/// From where the ports of a group on the bridge lead in. Those of a named host network always do from its address only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// From every address of the host.
+    #[default]
+    EveryAddress,
+    /// From the address that the port was given out on.
+    OwnAddress,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        let nomadd_network::Config { plugins, configurations, bridge, .. } =
+            nomadd_network::Config::new(PathBuf::new(), PathBuf::new());
+        Self { plugins, configurations, bridge, reach: Reach::default() }
+    }
 }
 
 /// What the host keeps for itself.
@@ -176,6 +221,8 @@ impl ClientConfig {
             reserved: Reserved::default(),
             host_volumes: BTreeMap::new(),
             host_networks: BTreeMap::new(),
+            preferred_family: None,
+            network: NetworkConfig::default(),
             min_dynamic_port: 20_000,
             max_dynamic_port: 32_000,
             max_kill_timeout: Duration::from_secs(30),

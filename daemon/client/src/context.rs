@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use nomadd_driver::Registry;
 use nomadd_model::Node;
+use nomadd_network::Networks;
 use nomadd_rpc::Connection;
 use nomadd_runtime::{Pool, Runtime};
 use nomadd_supervisor::Supervisor;
@@ -33,6 +34,8 @@ pub struct Context {
     pub supervisor: Arc<dyn Supervisor>,
     /// Knows what a task's configuration means.
     pub drivers: Registry,
+    /// The networks of allocations.
+    pub networks: Networks,
     /// The local state.
     pub store: Store,
     /// What operators changed of the node's metadata.
@@ -64,6 +67,8 @@ pub struct Parts {
     pub supervisor: Arc<dyn Supervisor>,
     /// Knows what a task's configuration means.
     pub drivers: Registry,
+    /// The networks of allocations.
+    pub networks: Networks,
     /// The local state.
     pub store: Store,
     /// What operators changed of the node's metadata.
@@ -80,7 +85,8 @@ const TRANSFERS: usize = 4;
 impl Context {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, identity, runtime, connection, supervisor, drivers, store, metadata, mut node } = parts;
+        let Parts { config, identity, runtime, connection, supervisor, drivers, networks, store, metadata, mut node } =
+            parts;
         metadata.lay_over(&mut node);
         let host_environment = host_environment(&config, std::env::vars_os());
         let (pool, transfers) = (Pool::threads(FILE_WORK), Pool::threads(TRANSFERS));
@@ -95,6 +101,7 @@ impl Context {
             connection,
             supervisor,
             drivers,
+            networks,
             store,
             metadata,
             updates,

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use nomadd_model::{Allocation, Job, NetworkResource, Node, PortMapping, Task, TaskGroup};
+use nomadd_model::{AllocNetworkStatus, Allocation, Job, NetworkResource, Node, PortMapping, Task, TaskGroup};
 
 /// What the environment of a task is made of.
 #[derive(Clone, Copy)]
@@ -30,6 +30,8 @@ pub struct Source<'a> {
     pub secrets_dir: &'a Path,
     /// The parent of the tasks' cgroups.
     pub parent_cgroup: &'a str,
+    /// The network of the allocation, when it has one of its own.
+    pub network: Option<&'a AllocNetworkStatus>,
     /// The agent's own environment, as far as tasks may see it.
     pub host: &'a BTreeMap<String, String>,
 }
@@ -174,11 +176,15 @@ fn builtin(source: &Source<'_>) -> BTreeMap<String, String> {
     }
     for (name, resources) in &allocation.allocated_resources.tasks {
         for network in &resources.networks {
-            legacy_network(&mut variables, &task.name == name, name, network);
+            let inside = group.tasks.iter().find(|task| task.name == *name).map(port_map).unwrap_or_default();
+            legacy_network(&mut variables, &task.name == name, name, network, &inside);
         }
     }
     for port in &shared.ports {
         port_variables(&mut variables, port);
+        if let Some(network) = source.network {
+            inside_variables(&mut variables, port, network);
+        }
     }
     variables
 }
@@ -193,8 +199,7 @@ fn meta(variables: &mut BTreeMap<String, String>, meta: &BTreeMap<String, String
 fn port_variables(variables: &mut BTreeMap<String, String>, port: &PortMapping) {
     let PortMapping { host_ip, label, to, value } = port;
     let inside = if *to > 0 { *to } else { *value };
-    let address =
-        |port: i64| if host_ip.contains(':') { format!("[{host_ip}]:{port}") } else { format!("{host_ip}:{port}") };
+    let address = |port: i64| joined(host_ip, port);
     for (prefix, text) in [
         ("NOMAD_IP_", host_ip.to_string()),
         ("NOMAD_PORT_", inside.to_string()),
@@ -208,13 +213,50 @@ fn port_variables(variables: &mut BTreeMap<String, String>, port: &PortMapping) 
     }
 }
 
+/// Where a port is inside of the allocation's own network.
+fn inside_variables(variables: &mut BTreeMap<String, String>, port: &PortMapping, network: &AllocNetworkStatus) {
+    let AllocNetworkStatus { address, address_i_pv6: address6, interface_name, dns: _ } = network;
+    let address = if address.is_empty() { address6 } else { address };
+    if address.is_empty() {
+        return;
+    }
+    let inside = if port.to > 0 { port.to } else { port.value };
+    for (prefix, text) in [
+        ("NOMAD_ALLOC_INTERFACE_", interface_name.clone()),
+        ("NOMAD_ALLOC_IP_", address.clone()),
+        ("NOMAD_ALLOC_ADDR_", joined(address, inside)),
+    ] {
+        variables.insert(clean(&format!("{prefix}{}", port.label)), text);
+    }
+}
+
+/// An address with a port.
+fn joined(ip: &str, port: i64) -> String {
+    if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
+}
+
 /// Ports of a task's own network block: as of a group for itself, with the task's name for its siblings.
-fn legacy_network(variables: &mut BTreeMap<String, String>, own: bool, task: &str, network: &NetworkResource) {
+fn legacy_network(
+    variables: &mut BTreeMap<String, String>,
+    own: bool,
+    task: &str,
+    network: &NetworkResource,
+    inside: &BTreeMap<String, i64>,
+) {
     for port in network.reserved_ports.iter().chain(&network.dynamic_ports) {
         let label = if own { port.label.clone() } else { format!("{task}_{}", port.label) };
-        let (host_ip, to) = (network.ip.as_str().into(), port.to);
+        let (host_ip, to) = (network.ip.as_str().into(), inside.get(&port.label).copied().unwrap_or(port.to));
         port_variables(variables, &PortMapping { host_ip, label: label.into(), to, value: port.value });
     }
+}
+
+/// The ports inside that the `port_map` of a driver's configuration names, by label. Job files have it as a block or a list of maps.
+pub fn port_map(task: &Task) -> BTreeMap<String, i64> {
+    let Some(value) = task.config.get("port_map") else { return BTreeMap::new() };
+    let maps = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let entries = maps.iter().filter_map(serde_json::Value::as_object).flatten();
+    let number = |value: &serde_json::Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
+    entries.filter_map(|(label, value)| Some((label.clone(), number(value)?))).collect()
 }
 
 /// The number in an allocation's name, `job.group[3]`.
@@ -263,6 +305,10 @@ mod tests {
     use super::*;
 
     fn environment(change: impl FnOnce(&mut Task, &mut Allocation)) -> Environment {
+        within(None, change)
+    }
+
+    fn within(network: Option<&AllocNetworkStatus>, change: impl FnOnce(&mut Task, &mut Allocation)) -> Environment {
         let mut node = Node { datacenter: "dc1".into(), name: "n1".into(), ..Node::default() };
         node.id = NodeId::from_random([7; 16]);
         node.attributes.insert("kernel.name".into(), "linux".into());
@@ -273,7 +319,7 @@ mod tests {
             meta: [("a".to_owned(), "job".to_owned()), ("b".to_owned(), "job".to_owned())].into(),
             ..Job::default()
         };
-        let group =
+        let mut group =
             TaskGroup { name: "g".into(), meta: [("b".to_owned(), "group".to_owned())].into(), ..TaskGroup::default() };
         let mut task = Task { name: "t".into(), ..Task::default() };
         task.meta.insert("some-key".to_owned(), "v".to_owned());
@@ -297,6 +343,7 @@ mod tests {
             ..Allocation::default()
         };
         change(&mut task, &mut allocation);
+        group.tasks.push(task.clone());
         let host = [("PATH".to_owned(), "/bin".to_owned()), ("NOMAD_DC".to_owned(), "fake".to_owned())].into();
         Environment::build(&Source {
             node: &node,
@@ -309,6 +356,7 @@ mod tests {
             task_dir: Path::new("/a/t/local"),
             secrets_dir: Path::new("/a/t/secrets"),
             parent_cgroup: "nomad.slice",
+            network,
             host: &host,
         })
     }
@@ -344,6 +392,52 @@ mod tests {
         }
         assert!(!environment.variables().contains_key("NOMAD_MEMORY_MAX_LIMIT"));
         assert!(!environment.variables().contains_key("NOMAD_JOB_PARENT_ID"));
+    }
+
+    #[test]
+    fn a_port_has_a_place_inside_of_a_network_of_its_own() {
+        let mut network = AllocNetworkStatus {
+            address: "172.26.64.2".to_owned(),
+            interface_name: "eth0".to_owned(),
+            ..AllocNetworkStatus::default()
+        };
+        let environment = within(Some(&network), |_, _| {});
+        for (name, value) in [
+            ("NOMAD_ALLOC_IP_http-x", "172.26.64.2"),
+            ("NOMAD_ALLOC_ADDR_http-x", "172.26.64.2:80"),
+            ("NOMAD_ALLOC_INTERFACE_http-x", "eth0"),
+            ("NOMAD_ADDR_http_x", "10.0.0.1:23456"),
+        ] {
+            assert_eq!(environment.variables().get(name).map(String::as_str), Some(value), "{name}");
+        }
+        (network.address, network.address_i_pv6) = (String::new(), "fd00::2".to_owned());
+        let environment = within(Some(&network), |_, _| {});
+        assert_eq!(environment.variables()["NOMAD_ALLOC_ADDR_http-x"], "[fd00::2]:80");
+    }
+
+    #[test]
+    fn an_old_port_map_says_where_a_port_is_inside() {
+        let environment = environment(|task, allocation| {
+            let map = serde_json::json!({ "port_map": [{ "db": 3306 }, { "web": "80" }] });
+            task.config = map.as_object().unwrap().clone();
+            let resources = Arc::make_mut(&mut allocation.allocated_resources);
+            let port =
+                |label: &str| nomadd_model::Port { label: label.to_owned(), value: 23_000, ..Default::default() };
+            let network = NetworkResource {
+                ip: "10.0.0.1".to_owned(),
+                dynamic_ports: vec![port("db"), port("plain")],
+                ..NetworkResource::default()
+            };
+            resources.tasks.get_mut("t").unwrap().networks.push(network);
+        });
+        for (name, value) in [
+            ("NOMAD_PORT_db", "3306"),
+            ("NOMAD_HOST_PORT_db", "23000"),
+            ("NOMAD_ADDR_db", "10.0.0.1:23000"),
+            ("NOMAD_PORT_plain", "23000"),
+        ] {
+            assert_eq!(environment.variables().get(name).map(String::as_str), Some(value), "{name}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use nomadd_model::{HostVolumeInfo, Node, NodeId, NodeStatus, Text, Time};
 
 use crate::config::ClientConfig;
 
-pub use network::Interface;
+pub use network::{Interface, plugins};
 
 /// Why what a host has cannot be told.
 #[derive(Debug, thiserror::Error)]

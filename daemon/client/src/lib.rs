@@ -29,7 +29,8 @@ mod updates;
 
 pub use allocation::shared::RequestError;
 pub use client::{Client, StartError};
-pub use config::{ClientConfig, GcConfig, HostNetwork, HostVolume, Loopback, Reserved};
+pub use config::{ClientConfig, Family, GcConfig, HostNetwork, HostVolume, Loopback, NetworkConfig, Reach, Reserved};
 pub use control::ServeTunnel;
 pub use metadata::{Metadata, MetadataError};
+pub use nomadd_network::{Bridge, Hairpin};
 pub use nomadd_supervisor::{Choice as SupervisorChoice, Journal};

@@ -78,6 +78,11 @@ impl Dynamic {
         node.meta = laid_over(std::mem::take(&mut node.meta), &changes);
     }
 
+    /// Has the node registered anew: more is known of it than when it was.
+    pub fn register_anew(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
     /// Changes whenever the node has to be registered anew.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
@@ -104,7 +109,7 @@ pub fn change(context: &Context, wanted: Changes) -> Result<Metadata, MetadataEr
     *changes = next;
     let view = view(context, &changes);
     context.change_node(|node| node.meta.clone_from(&view.all));
-    context.metadata.changed.send_modify(|count| *count += 1);
+    context.metadata.register_anew();
     Ok(view)
 }
 

@@ -308,6 +308,8 @@ pub struct Client {
     pub chroot_env: BTreeMap<String, String>,
     /// Host networks by name.
     pub host_networks: BTreeMap<String, HostNetwork>,
+    /// How networks of allocations are made.
+    pub network: ClientNetwork,
     /// The cgroup below which tasks live.
     pub cgroup_parent: String,
     /// Who runs the tasks' processes: `auto`, `systemd` or `direct`. Not Nomad's.
@@ -320,6 +322,25 @@ pub struct Client {
     pub disable_remote_exec: bool,
     /// Whether a new node waits for an operator before it takes allocations.
     pub default_ineligible: bool,
+}
+
+/// How networks of allocations are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientNetwork {
+    /// Folders of CNI plugins.
+    pub cni_path: Vec<PathBuf>,
+    /// The folder of the operator's CNI configurations.
+    pub cni_config_dir: PathBuf,
+    /// The bridge's device.
+    pub bridge_name: String,
+    /// Its IPv4 addresses.
+    pub bridge_subnet: String,
+    /// Its IPv6 addresses, or "".
+    pub bridge_subnet6: String,
+    /// Whether an allocation reaches itself by a port of the host.
+    pub hairpin: bool,
+    /// Whether ports of the default host network lead in from all of the host's addresses.
+    pub wildcard: bool,
 }
 
 /// What the host keeps for itself.

@@ -476,12 +476,49 @@ impl Decoder {
             host_volumes,
             chroot_env: block.map("chroot_env"),
             host_networks,
+            network: self.client_network(block),
             cgroup_parent: block.text_or("cgroup_parent", ""),
             supervisor: block.text_or("supervisor", "auto"),
             journal: block.flag("journal", true),
             node_max_allocs: amount(self, block, "node_max_allocs"),
             disable_remote_exec: block.flag("disable_remote_exec", false),
             default_ineligible: block.flag("default_ineligible", false),
+        }
+    }
+
+    fn client_network(&mut self, block: Block<'_>) -> ClientNetwork {
+        let text = |key: &str, fallback: &str| match block.text_or(key, "").as_str() {
+            "" => fallback.to_owned(),
+            text => text.to_owned(),
+        };
+        let bridge_name = text("bridge_network_name", "nomad");
+        // The kernel takes 15 bytes.
+        let is_name = |letter: u8| letter.is_ascii_graphic() && !b"/:".contains(&letter);
+        if bridge_name.len() > 15 || !bridge_name.bytes().all(is_name) || matches!(bridge_name.as_str(), "." | "..") {
+            let sentence = format!("\"bridge_network_name\" = {bridge_name:?} cannot be the name of a network device");
+            self.wrong(block.place("bridge_network_name"), sentence);
+        }
+        let bridge_subnet = text("bridge_network_subnet", "172.26.64.0/20");
+        let bridge_subnet6 = text("bridge_network_subnet_ipv6", "");
+        let subnets = [
+            ("bridge_network_subnet", &bridge_subnet, "IPv4", "172.26.64.0/20"),
+            ("bridge_network_subnet_ipv6", &bridge_subnet6, "IPv6", "fd00:a110:c8::/64"),
+        ];
+        for (key, subnet, family, example) in subnets.into_iter().filter(|(_, subnet, ..)| !subnet.is_empty()) {
+            if !is_subnet(subnet, family == "IPv4") {
+                let sentence = format!("{key:?} = {subnet:?} is no {family} subnet such as {example:?}");
+                self.wrong(block.place(key), sentence);
+            }
+        }
+        let folders = text("cni_path", "/opt/cni/bin:/usr/libexec/cni:/usr/lib/cni");
+        ClientNetwork {
+            cni_path: folders.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from).collect(),
+            cni_config_dir: text("cni_config_dir", "/opt/cni/config").into(),
+            bridge_name,
+            bridge_subnet,
+            bridge_subnet6,
+            hairpin: block.flag("bridge_network_hairpin_mode", false),
+            wildcard: block.flag("bind_wildcard_default_host_network", true),
         }
     }
 
@@ -528,6 +565,16 @@ impl Decoder {
                 String::new()
             }
         }
+    }
+}
+
+/// Whether a text is a range of addresses of a family, with room for more than the bridge itself.
+fn is_subnet(text: &str, ipv4: bool) -> bool {
+    let Some((address, length)) = text.split_once('/') else { return false };
+    match (address.parse::<IpAddr>(), length.parse::<u8>()) {
+        (Ok(IpAddr::V4(_)), Ok(length)) => ipv4 && length <= 30,
+        (Ok(IpAddr::V6(_)), Ok(length)) => !ipv4 && length <= 126,
+        _ => false,
     }
 }
 

@@ -63,13 +63,13 @@ fn a_file_without_an_extension_is_known_by_its_content() {
 
 #[test]
 fn unknown_keys_and_keys_without_effect_are_named() {
-    let text = format!("{SERVER}\nclient {{\n  node_clas = \"x\"\n  cni_path = \"/opt/cni\"\n}}\n");
+    let text = format!("{SERVER}\nclient {{\n  node_clas = \"x\"\n  log_file = \"/x\"\n}}\n");
     let warnings = loaded(&[("a.hcl", &text)], "").unwrap().warnings;
     let texts: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         texts,
         [
-            "a.hcl:9:3: \"client.cni_path\" is known, but has no effect in this build yet.",
+            "a.hcl:9:3: \"client.log_file\" is known, but has no effect in this build yet.",
             "a.hcl:8:3: unknown key \"client.node_clas\": it is ignored. Did you mean \"node_class\"?"
         ]
     );

@@ -221,6 +221,7 @@ impl Isolation {
             oom_score_adj: 0,
             rlimits: Vec::new(),
             umask: 0o022,
+            network: None,
             state_directory,
             kill_signal,
             kill_timeout,

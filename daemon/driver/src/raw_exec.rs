@@ -75,7 +75,7 @@ impl RawExec {
             task_directory,
             alloc_directory: _,
             volumes,
-            // The allocation's network is for tasks that are isolated.
+            // The allocation's namespace is the launch's to join; its files are for tasks with a root of their own.
             network: _,
             limits,
             log,
@@ -121,6 +121,7 @@ impl RawExec {
             oom_score_adj,
             rlimits: Vec::new(),
             umask: 0o022,
+            network: None,
             state_directory,
             kill_signal,
             kill_timeout,

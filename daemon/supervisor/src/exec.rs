@@ -167,6 +167,8 @@ fn spawn(helper: &Path, task: Task, request: &ExecRequest) -> Result<Spawned, Ex
             oom_score_adj: 0,
             umask: 0o022,
             rlimits: Vec::new(),
+            // What a container has its helper joins with the rest.
+            network: if contained { None } else { network_of(started.pid) },
         },
         inside,
         cgroups,
@@ -212,6 +214,13 @@ fn spawn(helper: &Path, task: Task, request: &ExecRequest) -> Result<Spawned, Ex
     }
 }
 
+/// The network namespace of a process, where it is not this one's.
+fn network_of(pid: i32) -> Option<PathBuf> {
+    let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
+    let (its, ours) = (std::fs::read_link(&path).ok()?, std::fs::read_link("/proc/self/ns/net").ok()?);
+    (its != ours).then_some(path)
+}
+
 fn refused(record: &Record, program: PathBuf) -> ExecError {
     let Ok(Failed { stage, errno, what }) = Failed::from_record(record) else {
         return failed("helper")(io::ErrorKind::InvalidData.into());
@@ -224,6 +233,7 @@ fn refused(record: &Record, program: PathBuf) -> ExecError {
         Stage::Container => format!("cannot {what}"),
         Stage::WorkingDirectory => format!("cannot enter {what}"),
         Stage::Cgroup => format!("cannot join the task's cgroup by {what}"),
+        Stage::Network => format!("cannot join the task's network {what}"),
         _ => what,
     };
     ExecError::Start { what, source: io::Error::from_raw_os_error(errno) }

@@ -126,6 +126,7 @@ impl Keeper {
                 oom_score_adj: spec.oom_score_adj,
                 umask: spec.umask,
                 rlimits: spec.rlimits.iter().map(|limit| (limit.number, limit.soft, limit.hard)).collect(),
+                network: spec.network.clone(),
             },
             container: spec.container.clone(),
             mounts: spec.mounts.clone(),

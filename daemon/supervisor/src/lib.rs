@@ -29,6 +29,7 @@ pub use choose::{Choice, ChooseError, choose};
 pub use container::ContainerSpec;
 pub use direct::{Config, Direct, Journal};
 pub use exec::{ExecError, ExecRequest, ExecSession, TerminalSize};
+pub use locate::find as executor_program;
 pub use process::{AdoptError, Adopted, ExitStatus, Handle, LossReason, Process, SignalError, Supervisor};
 pub use spec::{CgroupOverride, Labels, Limits, LogSpec, ProcessSpec, Rlimit, TaskHandleId};
 pub use start::StartError;

@@ -123,6 +123,8 @@ pub struct ProcessSpec {
     pub rlimits: Vec<Rlimit>,
     /// The file creation mask.
     pub umask: u32,
+    /// The file of the network namespace that a process of the host joins; `None` is the host's.
+    pub network: Option<PathBuf>,
     /// The executor's directory for this task, made with mode 0700; no two running tasks share one.
     pub state_directory: PathBuf,
     /// The signal of a stop that begins without the daemon (the host shuts down), by number.

@@ -115,6 +115,15 @@ pub enum StartError {
         /// The unit.
         unit: String,
     },
+    /// The allocation's network is gone.
+    #[error("cannot join the network namespace {what}")]
+    Network {
+        /// Its file.
+        what: String,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
     /// The container, or the task's own mounts, cannot be made.
     #[error("cannot {what}, which the task's surroundings need")]
     Container {
@@ -223,6 +232,7 @@ impl StartError {
             (Stage::State, _) => Self::State { directory: spec.state_directory.clone(), source },
             (Stage::Rlimit, _) => Self::Rlimit { what, source },
             (Stage::Fork, _) => Self::Fork { what, source },
+            (Stage::Network, _) => Self::Network { what, source },
             (Stage::Spec, _) => Self::Refused(what),
         }
     }

@@ -22,7 +22,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("oci", &["model", "runtime", "supervisor"]),
     ("image", &["oci"]),
     ("driver", &["model", "runtime", "supervisor", "oci"]),
-    ("client", &["model", "runtime", "driver", "supervisor", "gossip", "rpc", "config"]),
+    ("network", &["model", "runtime"]),
+    ("client", &["model", "runtime", "driver", "supervisor", "network", "gossip", "rpc", "config"]),
     ("http", &["model", "runtime", "server", "client", "rpc", "state", "jobspec"]),
     ("api", &["model"]),
 ];

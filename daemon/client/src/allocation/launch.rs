@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nomadd_driver::registry::Support;
-use nomadd_driver::{Launch, TaskContext, TaskNetwork};
+use nomadd_driver::{Launch, TaskContext};
 use nomadd_model::{AllocatedTaskResources, Text, Time};
 use nomadd_rpc::AssignedAllocation;
 use nomadd_supervisor::start::Again;
 use nomadd_supervisor::{ExitStatus, Handle, Labels, Limits, LogSpec, TaskHandleId, signals};
 
+use crate::allocation::network;
 use crate::allocation::shared::group_of;
 use crate::allocation::task::{Exit, Retry, StartFailure, Step};
 use crate::allocation::volumes;
@@ -46,6 +47,8 @@ pub fn environment(
         _ => [shared, own.local, own.secrets],
     };
     let nothing = BTreeMap::new();
+    let attached = network::current(context, assigned);
+    let status = attached.as_deref().and_then(network::status);
     Some(Environment::build(&Source {
         node: &node,
         region: &context.config.region,
@@ -57,6 +60,7 @@ pub fn environment(
         task_dir: &local,
         secrets_dir: &secrets,
         parent_cgroup: &context.config.cgroup_parent,
+        network: status.as_ref(),
         host: if passes == Some(Support::Yes) { &context.host_environment } else { &nothing },
     }))
 }
@@ -86,6 +90,19 @@ pub async fn launch(
         Ok(Err(error)) => return Err(failure(Step::Setup, chain(&error), Retry::Useful)),
         Err(error) => return Err(failure(Step::Setup, error, Retry::Useful)),
     };
+    let attached = network::current(context, assigned);
+    let namespace = attached.as_ref().and_then(|attached| attached.namespace.clone());
+    if namespace.is_none() && network::is_own(group) {
+        return Err(failure(Step::Setup, "the network of the allocation is not set up", Retry::Useful));
+    }
+    if namespace.is_none() {
+        let (held, node) = (Arc::clone(&assigned.allocation.allocated_resources), context.node());
+        let id = assigned.allocation.id.to_string();
+        let looked = context.pool.run(move || network::taken(&held, &id, &node)).await;
+        if let Ok(Some(taken)) = looked {
+            return Err(failure(Step::Setup, taken, Retry::Useful));
+        }
+    }
     let Some(environment) = environment(context, directory, assigned, name) else {
         return Err(useless(Step::Setup, "the allocation's job or group is missing"));
     };
@@ -114,7 +131,7 @@ pub async fn launch(
         task_directory: own.root,
         alloc_directory: directory.shared(),
         volumes,
-        network: TaskNetwork::default(),
+        network: attached.as_deref().map(network::of_task).unwrap_or_default(),
         limits: resources.map(limits).unwrap_or_default(),
         log: LogSpec {
             directory: directory.logs(),
@@ -135,6 +152,13 @@ pub async fn launch(
         Ok(Err(error)) => return Err(failure(Step::Driver, error, Retry::Useless)),
         Err(error) => return Err(failure(Step::Driver, error, Retry::Useful)),
     };
+    let mut launch = launch;
+    // A container joins it by itself.
+    if let Launch::Process(process) = &mut launch
+        && process.container.is_none()
+    {
+        process.network = namespace;
+    }
     match (launch, since) {
         // It lives in this process: it goes on with what is left of it.
         (Launch::Mock(spec), Some(since)) => Ok((spec.resume(&context.runtime, since), notes)),

@@ -78,6 +78,8 @@ pub enum AllocationInput {
     Reconnected,
     /// Something happened before the tasks began; for the record.
     Note(String),
+    /// What the tasks share could not be set up: those that have not begun never do.
+    NotSetUp(String),
     /// Time has passed.
     Tick,
 }
@@ -265,6 +267,9 @@ impl AllocationMachine {
             AllocationInput::Note(text) => {
                 self.tell_living(&TaskEvent::new(Kind::Setup, now).with(detail::MESSAGE, text));
                 return actions;
+            }
+            AllocationInput::NotSetUp(error) => {
+                self.tasks.values_mut().for_each(|task| task.never_begins(&error, now));
             }
             AllocationInput::Tick => {
                 for name in self.names(|_, task| task.deadline().is_some_and(|deadline| deadline <= now)) {

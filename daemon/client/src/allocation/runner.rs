@@ -8,7 +8,8 @@ mod inherit;
 use std::sync::Arc;
 
 use nomadd_model::{
-    AllocationId, ClientStatus, Duration, JobType, MigrateStrategy, TaskStatus, Text, Time, UpdateStrategy,
+    AllocNetworkStatus, AllocationId, ClientStatus, Duration, JobType, MigrateStrategy, TaskStatus, Text, Time,
+    UpdateStrategy,
 };
 use nomadd_rpc::{AllocationUpdate, AssignedAllocation};
 use nomadd_runtime::{TaskKind, Tasks};
@@ -21,7 +22,7 @@ use crate::allocation::machine::{
 };
 use crate::allocation::shared::{Message, Occasion, Reply, RequestError, Restart, Running, Shared, group_of};
 use crate::allocation::task::{Action, Input, KillWish, Phase, StoredTask, TaskMachine};
-use crate::allocation::{previous, remote};
+use crate::allocation::{network, previous, remote};
 use crate::context::Context;
 use crate::directory::AllocationDirectory;
 use crate::updates::Urgency;
@@ -142,6 +143,7 @@ impl Runner {
                     self.finish().await;
                     return;
                 }
+                self.set_up_network().await;
                 self.input(AllocationInput::Begin);
                 if self.assigned.allocation.desired_status.is_terminal() {
                     self.stop();
@@ -151,12 +153,19 @@ impl Runner {
                 }
             }
             Origin::Kept(progress) => {
+                if !self.machine.is_done() {
+                    self.set_up_network().await;
+                }
                 self.adopt(&progress).await;
                 self.shared.settle();
                 self.input(AllocationInput::Begin);
             }
         }
         loop {
+            if self.machine.is_done() && self.held.is_empty() {
+                // Before servers know that it is over: then its ports are free.
+                network::take_down(&self.context, &self.shared.id.to_string()).await;
+            }
             self.show();
             self.report();
             self.persist().await;
@@ -186,6 +195,15 @@ impl Runner {
             store.put_progress(assigned.allocation.id, &progress).map_err(|error| launch::chain(&error))
         });
         made.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    /// The network that the tasks share, before any of them. Tasks that run already go on without.
+    async fn set_up_network(&mut self) {
+        let made = network::set_up(&self.context, &self.shared.directory, &self.assigned).await;
+        if let Err(error) = made {
+            tracing::error!(id = %self.shared.id, error, "cannot set up the network of an allocation");
+            self.input(AllocationInput::NotSetUp(format!("failed to setup alloc: {error}")));
+        }
     }
 
     fn refuse(&mut self, error: &str) {
@@ -483,7 +501,7 @@ impl Runner {
             client_description: description.into(),
             task_states: self.machine.states(),
             deployment_status: self.machine.health().cloned(),
-            network_status: None,
+            network_status: self.network_status(),
             time: Time(0),
         };
         let urgency = match &self.reported {
@@ -495,6 +513,11 @@ impl Runner {
         let time = self.context.runtime.clock.now();
         self.context.updates.put(AllocationUpdate { time, ..update.clone() }, urgency);
         self.reported = Some(update);
+    }
+
+    /// The network of its own, as long as it has one.
+    fn network_status(&self) -> Option<AllocNetworkStatus> {
+        network::current(&self.context, &self.assigned).as_deref().and_then(network::status)
     }
 
     /// What servers believed when they last sent the allocation.
@@ -554,6 +577,7 @@ pub async fn remove(context: &Context, shared: &Shared) {
         let files = context.store.executor(id, &task);
         context.supervisor.remove_leftovers(&TaskHandleId::new(id.to_string(), task), &files).await;
     }
+    network::take_down(context, &id.to_string()).await;
     let removed = context.pool.run(move || {
         directory.destroy().map_err(|error| launch::chain(&error))?;
         store.remove(id).map_err(|error| launch::chain(&error))

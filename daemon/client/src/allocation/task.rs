@@ -291,6 +291,15 @@ impl TaskMachine {
         matches!(self.stored.phase, Phase::Delaying | Phase::ShuttingDown).then_some(self.stored.until)
     }
 
+    /// The allocation cannot be set up: whatever has not begun never does.
+    pub fn never_begins(&mut self, error: &str, now: Time) {
+        if matches!(self.stored.phase, Phase::Waiting) {
+            let event = TaskEvent::new(Kind::SetupFailure, now).with(detail::SETUP_ERROR, error);
+            self.event(event.with(detail::FAILS_TASK, true));
+            self.die(now);
+        }
+    }
+
     /// Notes an event.
     pub fn event(&mut self, event: TaskEvent) {
         let state = &mut self.stored.state;

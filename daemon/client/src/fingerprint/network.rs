@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use nomadd_model::{HostNetworkInfo, NetworkResource, Node, NodeNetworkAddress, NodeNetworkResource};
 
-use crate::config::{ClientConfig, HostNetwork, Loopback};
+use crate::config::{ClientConfig, Family, HostNetwork, Loopback};
+use crate::context::Context;
 use crate::fingerprint::{FingerprintError, read, set};
 
 /// The alias of the addresses that a port gets when the job names no host network.
@@ -27,11 +29,13 @@ pub struct Interface {
 
 /// Adds devices, addresses and the node's own address.
 pub fn fingerprint(node: &mut Node, config: &ClientConfig) -> Result<(), FingerprintError> {
-    let interfaces = interfaces();
+    let mut interfaces = interfaces();
+    let preferred = |address: &IpAddr| address.is_ipv6() == (config.preferred_family == Some(Family::V6));
+    interfaces.iter_mut().for_each(|interface| interface.addresses.sort_by_key(|address| !preferred(address)));
     let chosen = choose(&interfaces, config)?;
-    let own = chosen.map(|interface| interface.addresses.clone()).unwrap_or_default();
-    let first = own.iter().find(|address| address.is_ipv4()).or_else(|| own.first());
-    if let Some(address) = first {
+    bridges(node, config);
+    // The preferred family is first.
+    if let Some(address) = chosen.and_then(|interface| interface.addresses.first()) {
         set(node, "unique.network.ip-address", address);
     }
     let default = chosen.map(|interface| interface.name.as_str()).unwrap_or_default();
@@ -65,6 +69,43 @@ pub fn fingerprint(node: &mut Node, config: &ClientConfig) -> Result<(), Fingerp
     node.node_resources.max_dynamic_port = i64::from(config.max_dynamic_port);
     node.reserved_resources.networks.reserved_host_ports.clone_from(&config.reserved.ports);
     Ok(())
+}
+
+/// The kinds of networks that groups can have besides the host's: the bridge, and those that the operator keeps as files.
+fn bridges(node: &mut Node, config: &ClientConfig) {
+    let network = &config.network;
+    let mut modes = Vec::new();
+    if rustix::process::geteuid().is_root() && nomadd_network::fingerprint::has_bridges() {
+        set(node, "nomad.bridge.hairpin_mode", network.bridge.hairpin == nomadd_network::Hairpin::On);
+        modes.push("bridge".to_owned());
+    }
+    match nomadd_network::configuration::all(&network.configurations) {
+        Ok((found, problems)) => {
+            modes.extend(found.into_iter().map(|configuration| format!("cni/{}", configuration.name)));
+            for problem in problems {
+                tracing::warn!(error = crate::allocation::launch::chain(&problem), "a CNI network is left out");
+            }
+        }
+        Err(error) => tracing::warn!(error = crate::allocation::launch::chain(&error), "no CNI networks"),
+    }
+    for mode in modes {
+        node.node_resources.networks.push(NetworkResource { mode: mode.clone(), ..NetworkResource::default() });
+        node.node_resources.node_networks.push(NodeNetworkResource { mode, ..NodeNetworkResource::default() });
+    }
+}
+
+/// Finds out which CNI plugins there are, which takes them tens of milliseconds each, and has the node registered anew with that.
+pub async fn plugins(context: Arc<Context>) {
+    let versions = nomadd_network::fingerprint::plugins(&context.config.network.plugins).await;
+    if versions.is_empty() {
+        return;
+    }
+    context.change_node(|node| {
+        for (name, version) in &versions {
+            set(node, &format!("plugins.cni.version.{name}"), version);
+        }
+    });
+    context.metadata.register_anew();
 }
 
 fn host_networks(node: &mut Node, config: &ClientConfig) -> Result<(), FingerprintError> {

@@ -149,6 +149,10 @@ pub fn exec(spec: &ExecSpec) -> Failed {
 pub fn limit(command: &Command) -> Result<(), Failed> {
     // Raising is always allowed; lowering needs a capability the task may not need.
     drop(set_oom_score(command.oom_score_adj));
+    if let Some(path) = &command.network {
+        let joined = File::open(path).and_then(|file| rights::join(file, libc::CLONE_NEWNET));
+        joined.map_err(|error| Failed::path(Stage::Network, &error, path))?;
+    }
     for (number, soft, hard) in &command.rlimits {
         sys::set_rlimit(*number, *soft, *hard)
             .map_err(|error| Failed::system(Stage::Rlimit, &error, format_args!("limit {number} = {soft}:{hard}")))?;

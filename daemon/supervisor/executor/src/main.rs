@@ -1,6 +1,7 @@
 //! `nomadd-executor`: one process beside each task. Started by the supervisor with its connection to the daemon as
 //! descriptor 3 (by systemd: as standard input), it reads a specification from there, starts the task, keeps its logs, forwards signals, and writes how
-//! it ended. It outlives the daemon; see `run.rs`. As `exec` it joins a task's cgroup and becomes the asked command.
+//! it ended. It outlives the daemon; see `run.rs`. As `exec` it joins a task's cgroup and becomes the asked command. With the
+//! word `netns` it makes a network namespace and ends.
 //!
 //! For containers it is the launcher as well: `setup.rs` builds what the task sees, `enter.rs` joins it.
 //!
@@ -10,6 +11,7 @@ mod control;
 mod enter;
 mod journal;
 mod launch;
+mod netns;
 mod output;
 mod run;
 mod seal;
@@ -27,9 +29,13 @@ use nomadd_executor::spec::{ExecSpec, TaskSpec};
 use nomadd_executor::{CONTROL_FD, UNIT_ARGUMENT};
 
 fn main() -> ExitCode {
-    // First of all: nothing has been touched yet that the same program again would miss.
+    let argument = std::env::args_os().nth(1);
+    if argument.as_ref().is_some_and(|word| word == netns::ARGUMENT) {
+        return make_namespace();
+    }
+    // Before anything else: nothing has been touched yet that the same program again would miss.
     let sealed = seal::seal();
-    let as_unit = std::env::args_os().nth(1).is_some_and(|word| word == UNIT_ARGUMENT);
+    let as_unit = argument.is_some_and(|word| word == UNIT_ARGUMENT);
     let control = if as_unit { sys::take_standard_input().ok() } else { sys::inherited(CONTROL_FD) };
     let Some(control) = control.map(UnixStream::from) else {
         eprintln!("nomadd-executor {} is started by nomadd, not by hand", env!("CARGO_PKG_VERSION"));
@@ -65,6 +71,21 @@ fn main() -> ExitCode {
             Err(error) => refuse(&control, &error.to_string()),
         },
         kind => refuse(&control, &format!("unknown kind {kind:?}")),
+    }
+}
+
+/// Not a task: what the daemon cannot do in its own process.
+fn make_namespace() -> ExitCode {
+    let made = match std::env::args_os().nth(2) {
+        Some(path) => netns::make(path.as_ref()),
+        None => Err("the path is missing".to_owned()),
+    };
+    match made {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(step) => {
+            eprintln!("{step}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -52,9 +52,11 @@ pub enum Stage {
     Container,
     /// The container has no such program.
     Program,
+    /// The network namespace could not be joined.
+    Network,
 }
 
-const STAGES: [(Stage, &str); 12] = [
+const STAGES: [(Stage, &str); 13] = [
     (Stage::Spec, "spec"),
     (Stage::State, "state"),
     (Stage::Cgroup, "cgroup"),
@@ -67,6 +69,7 @@ const STAGES: [(Stage, &str); 12] = [
     (Stage::Fork, "fork"),
     (Stage::Container, "container"),
     (Stage::Program, "program"),
+    (Stage::Network, "network"),
 ];
 
 /// A task or an exec session did not start. Kind `failed`.

@@ -29,6 +29,8 @@ pub struct Command {
     pub umask: u32,
     /// Resource limits by kernel number (`RLIMIT_*`): (number, soft, hard).
     pub rlimits: Vec<(u32, u64, u64)>,
+    /// The file of the network namespace that it joins; `None` is the daemon's.
+    pub network: Option<PathBuf>,
 }
 
 /// A user in numbers.
@@ -207,7 +209,7 @@ pub enum Terminal {
 
 impl Command {
     fn push_to(&self, record: &mut Record) {
-        let Self { program, argv, env, working_directory, user, oom_score_adj, umask, rlimits } = self;
+        let Self { program, argv, env, working_directory, user, oom_score_adj, umask, rlimits, network } = self;
         record.push_bytes("program", program.as_os_str().as_bytes());
         for argument in argv {
             record.push_bytes("arg", argument.as_bytes());
@@ -227,6 +229,9 @@ impl Command {
         record.push("umask", umask);
         for (number, soft, hard) in rlimits {
             record.push("rlimit", format_args!("{number} {soft} {hard}"));
+        }
+        if let Some(network) = network {
+            record.push_bytes("network", network.as_os_str().as_bytes());
         }
     }
 
@@ -258,6 +263,7 @@ impl Command {
             oom_score_adj: record.get("oom_score_adj")?.unwrap_or(0),
             umask: record.get("umask")?.unwrap_or(0o022),
             rlimits,
+            network: record.bytes("network").is_some().then(|| path(record, "network")).transpose()?,
         })
     }
 }
@@ -489,6 +495,7 @@ mod tests {
             oom_score_adj: -5,
             umask: 0o027,
             rlimits: vec![(7, 1024, u64::MAX)],
+            network: Some("/run/netns/x y".into()),
         }
     }
 

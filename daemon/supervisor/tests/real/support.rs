@@ -100,6 +100,7 @@ impl Host {
             cgroup_override: None,
             oom_score_adj: 0,
             rlimits: Vec::new(),
+            network: None,
             umask: 0o022,
             state_directory: self.state(task),
             kill_signal: 2,

@@ -56,6 +56,16 @@ impl Story {
 const NOTHING: &[&str] = &[];
 
 #[test]
+fn an_allocation_that_cannot_be_set_up_fails_with_a_reason_at_each_task() {
+    let mut story = Story::new(GroupRules::default(), &[("web", rules(Role::Main)), ("last", rules(Role::Poststop))]);
+    assert_eq!(story.input(AllocationInput::NotSetUp("no network".to_owned())), NOTHING);
+    assert!(story.machine.is_done());
+    assert_eq!(story.machine.status(), (ClientStatus::Failed, "Failed tasks"));
+    assert_eq!((story.last_event("web"), story.last_event("last")), ("no network".to_owned(), "no network".to_owned()));
+    assert_eq!(story.begin(), NOTHING);
+}
+
+#[test]
 fn hooks_start_around_the_main_task() {
     let mut story = Story::new(
         GroupRules::default(),

@@ -232,3 +232,10 @@ pub fn handle(path: &Path) -> io::Result<OwnedFd> {
     let file = File::options().read(true).custom_flags(libc::O_PATH).open(path)?;
     Ok(file.into())
 }
+
+/// Makes a file appear at another one.
+pub fn bind(source: &CStr, target: &CStr) -> io::Result<()> {
+    // SAFETY: both strings end in zero and outlive the call; type and data may be null for a bind mount.
+    check(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), std::ptr::null(), libc::MS_BIND, std::ptr::null()) })
+        .map(drop)
+}

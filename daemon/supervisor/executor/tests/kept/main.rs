@@ -41,6 +41,7 @@ fn command() -> Command {
         oom_score_adj: -5,
         umask: 0o027,
         rlimits: vec![(7, 1024, u64::MAX)],
+        network: None,
     }
 }
 
