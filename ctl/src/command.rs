@@ -9,6 +9,7 @@ pub mod arguments;
 pub mod completions;
 pub mod confirm;
 pub mod deployment;
+pub mod doctor;
 pub mod eval;
 pub mod event;
 pub mod find;
@@ -45,6 +46,8 @@ pub enum Command {
     /// Look at deployments and change them
     #[command(subcommand)]
     Deployment(deployment::Deployment),
+    /// Check whether this host can run an agent and tasks, and say how to repair what is missing
+    Doctor(doctor::Args),
     /// Look at evaluations
     #[command(subcommand)]
     Eval(eval::Eval),
@@ -93,7 +96,7 @@ impl Command {
     /// Whether it asks an agent.
     pub fn needs(&self) -> Needs {
         match self {
-            Self::Tls(_) | Self::Version(_) | Self::Completions(_) | Self::Man(_) => Needs::Nobody,
+            Self::Doctor(_) | Self::Tls(_) | Self::Version(_) | Self::Completions(_) | Self::Man(_) => Needs::Nobody,
             _ => Needs::Agent,
         }
     }
@@ -104,6 +107,7 @@ impl Command {
             Self::AgentInfo(args) => agent_info::run(args, context).await,
             Self::Alloc(command) => command.run(context).await,
             Self::Deployment(command) => command.run(context).await,
+            Self::Doctor(args) => doctor::run(args),
             Self::Eval(command) => command.run(context).await,
             Self::Event(command) => command.run(context).await,
             Self::Monitor(args) => monitor::run(args, context).await,

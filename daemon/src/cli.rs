@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use nomadd_config::Mode;
 
+use crate::doctor;
+
 /// What is asked for.
 #[derive(Debug)]
 pub enum Action {
@@ -14,6 +16,8 @@ pub enum Action {
     Agent(Options),
     /// Check files and folders.
     Validate(Vec<PathBuf>),
+    /// Look at the host.
+    Doctor(doctor::Options),
     /// Show what a snapshot file says of itself.
     Inspect(PathBuf),
     /// Print the version.
@@ -117,6 +121,8 @@ pub fn parse(arguments: &[String]) -> Result<Action, Usage> {
             Ok(Action::Help(VALIDATE_HELP))
         }
         ["config", "validate", rest @ ..] => Ok(Action::Validate(rest.iter().map(PathBuf::from).collect())),
+        ["doctor", rest @ ..] if asks_help(rest) => Ok(Action::Help(DOCTOR_HELP)),
+        ["doctor", rest @ ..] => examine(rest).map(Action::Doctor),
         ["snapshot", "inspect", file] if !asks_help(&[file]) => Ok(Action::Inspect(PathBuf::from(file))),
         ["snapshot", ..] => Err(Usage::new(
             "Usage: nomadd snapshot inspect <file>\n\n  Reads a file of 'nomadctl operator snapshot save' to its end and shows what it says of itself.",
@@ -195,6 +201,30 @@ fn agent(words: &[&str]) -> Result<Options, Usage> {
     Ok(options)
 }
 
+fn examine(words: &[&str]) -> Result<doctor::Options, Usage> {
+    let mut options = doctor::Options::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let flag = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).unwrap_or_default();
+        let (name, inline) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
+        match name {
+            "json" => options.form = if switch(name, inline)? { doctor::Form::Json } else { doctor::Form::Text },
+            "config" => {
+                let value = inline.or_else(|| words.next().copied());
+                let value = value.ok_or_else(|| Usage::new("flag needs an argument: -config"))?;
+                options.files.push(PathBuf::from(value));
+            }
+            _ => {
+                return Err(Usage {
+                    message: format!("{word:?} is no flag of doctor\n\n{}", DOCTOR_HELP.trim_end()),
+                    code: 2,
+                });
+            }
+        }
+    }
+    Ok(options)
+}
+
 fn switch(name: &str, inline: Option<&str>) -> Result<bool, Usage> {
     match inline {
         None | Some("true" | "1") => Ok(true),
@@ -236,6 +266,7 @@ Usage: nomadd <command> [args]
 Commands:
     agent              Runs a nomadd agent: server, client or both
     config validate    Checks configuration files and folders
+    doctor             Checks whether this host can run an agent and tasks
     snapshot inspect   Shows what a snapshot file holds
     version            Prints the version
 
@@ -247,6 +278,19 @@ Usage: nomadd config validate <path> [<path>...]
 
   Checks agent configuration files and folders (*.hcl, *.json), merged in the
   given order, and exits with 1 when an agent would not start with them.
+";
+
+const DOCTOR_HELP: &str = "\
+Usage: nomadd doctor [options]
+
+  Checks kernel, cgroups, systemd, CNI plugins, iptables, clock, disks, ports
+  and the agent's configuration, and says how to repair what is missing. Works
+  with and without a running agent. Exits with 0 when all is well (advice does
+  not count), 1 when there are problems, 2 when something could not be checked.
+
+  -config=<path>    File or folder of the agent's configuration; may be given
+                    often (default /etc/nomad.d)
+  -json             Write JSON
 ";
 
 const AGENT_HELP: &str = "\
@@ -307,6 +351,15 @@ mod tests {
             options.flags.concat(),
             "client {\n  meta = { \"rack\" = \"r1\" }\n}\nlog_level = \"WARN\"\nclient {\n  enabled = false\n}\n"
         );
+    }
+
+    #[test]
+    fn the_doctor_takes_files_and_a_form() {
+        let options = examine(&["-config", "a", "--config=b", "-json"]).unwrap();
+        assert_eq!(options.files, [PathBuf::from("a"), PathBuf::from("b")]);
+        assert_eq!(options.form, doctor::Form::Json);
+        assert_eq!(examine(&["-jsn"]).unwrap_err().code(), 2);
+        assert_eq!(examine(&["now"]).unwrap_err().code(), 2);
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! The nomadd binary: the agent, its configuration's check, its version. Wiring only.
+//! The nomadd binary: the agent, its configuration's check, the host's, its version. Wiring only.
 
 mod agent;
 mod cli;
 mod control;
 mod describe;
+mod doctor;
 mod effective;
 mod farewell;
 mod folders;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     match cli::parse(&arguments) {
         Ok(cli::Action::Agent(options)) => agent::run(options),
         Ok(cli::Action::Validate(paths)) => agent::validate(&paths),
+        Ok(cli::Action::Doctor(options)) => doctor::run(&options),
         Ok(cli::Action::Inspect(path)) => snapshot::inspect(&path),
         Ok(cli::Action::Version) => {
             println!("nomadd v{VERSION} (compatible with Nomad v{NOMAD_VERSION})");

@@ -5,6 +5,7 @@
 mod hosts {
     pub mod bridge;
     pub mod deaths;
+    pub mod doctor;
     pub mod first_cluster;
     pub mod hello;
     pub mod migrate;
