@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use nomadd_model::{AllocNetworkStatus, Allocation, Job, NetworkResource, Node, PortMapping, Task, TaskGroup};
+use serde_json::Value;
 
 /// What the environment of a task is made of.
 #[derive(Clone, Copy)]
@@ -103,8 +104,7 @@ impl Environment {
     }
 
     /// Replaces the references in every text of a value.
-    pub fn interpolate_value(&self, value: &serde_json::Value) -> serde_json::Value {
-        use serde_json::Value;
+    pub fn interpolate_value(&self, value: &Value) -> Value {
         match value {
             Value::String(text) => Value::String(self.interpolate(text)),
             Value::Array(items) => Value::Array(items.iter().map(|item| self.interpolate_value(item)).collect()),
@@ -174,13 +174,19 @@ fn builtin(source: &Source<'_>) -> BTreeMap<String, String> {
         // Present without cores too, as scripts under `set -u` expect.
         variables.insert("NOMAD_CPU_CORES".to_owned(), core_list(&own.cpu.reserved_cores));
     }
+    let own_name = &task.name;
     for (name, resources) in &allocation.allocated_resources.tasks {
         for network in &resources.networks {
-            let inside = group.tasks.iter().find(|task| task.name == *name).map(port_map).unwrap_or_default();
-            legacy_network(&mut variables, &task.name == name, name, network, &inside);
+            let task = group.tasks.iter().find(|task| task.name == *name);
+            let inside = task.map(|task| port_map(&Value::Object(task.config.clone()))).unwrap_or_default();
+            legacy_network(&mut variables, own_name == name, name, network, &inside);
         }
     }
+    let inside = port_map(&Value::Object(task.config.clone()));
     for port in &shared.ports {
+        let mut port = port.clone();
+        port.to = inside.get(port.label.as_str()).copied().unwrap_or(port.to);
+        let port = &port;
         port_variables(&mut variables, port);
         if let Some(network) = source.network {
             inside_variables(&mut variables, port, network);
@@ -251,11 +257,11 @@ fn legacy_network(
 }
 
 /// The ports inside that the `port_map` of a driver's configuration names, by label. Job files have it as a block or a list of maps.
-pub fn port_map(task: &Task) -> BTreeMap<String, i64> {
-    let Some(value) = task.config.get("port_map") else { return BTreeMap::new() };
+pub fn port_map(config: &Value) -> BTreeMap<String, i64> {
+    let value = &config["port_map"];
     let maps = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-    let entries = maps.iter().filter_map(serde_json::Value::as_object).flatten();
-    let number = |value: &serde_json::Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
+    let entries = maps.iter().filter_map(Value::as_object).flatten();
+    let number = |value: &Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
     entries.filter_map(|(label, value)| Some((label.clone(), number(value)?))).collect()
 }
 

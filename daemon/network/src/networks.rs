@@ -117,7 +117,7 @@ pub struct Attachment {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kept {
     /// It is as it was.
-    Whole(Attachment),
+    Whole(Arc<Attachment>),
     /// It is incomplete or was lost with a boot of the host: take it down before it is set up anew.
     Broken,
     /// There was none.
@@ -187,8 +187,9 @@ impl Networks {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Attachment>>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    fn remember(&self, id: &str, attachment: Attachment) -> Attachment {
-        self.lock().insert(id.to_owned(), Arc::new(attachment.clone()));
+    fn remember(&self, id: &str, attachment: Attachment) -> Arc<Attachment> {
+        let attachment = Arc::new(attachment);
+        self.lock().insert(id.to_owned(), Arc::clone(&attachment));
         attachment
     }
 
@@ -202,7 +203,7 @@ impl Networks {
     }
 
     /// Sets a network up. What an earlier agent left of it has to be taken down before.
-    pub async fn attach(&self, request: &Request) -> Result<Attachment, AttachError> {
+    pub async fn attach(&self, request: &Request) -> Result<Arc<Attachment>, AttachError> {
         if let Some(unfit) = request.dns.as_ref().and_then(files::unfit) {
             return Err(AttachError::Unfit(unfit.to_owned()));
         }
@@ -383,13 +384,16 @@ impl Networks {
         }
     }
 
+    /// The networks whose ids begin so.
+    pub fn beginning_with(&self, prefix: &str) -> Vec<String> {
+        let entries = fs::read_dir(&self.config.folder).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|name| name.starts_with(prefix)).collect()
+    }
+
     /// Takes down every network that is not to be kept.
     pub async fn sweep(&self, keep: impl Fn(&str) -> bool) {
-        for entry in fs::read_dir(&self.config.folder).into_iter().flatten().flatten() {
-            let Ok(id) = entry.file_name().into_string() else { continue };
-            if keep(&id) {
-                continue;
-            }
+        for id in self.beginning_with("").into_iter().filter(|id| !keep(id)) {
             match self.detach(&id).await {
                 Ok(()) => tracing::info!(id, "a network that nobody uses was taken down"),
                 Err(reason) => tracing::error!(id, reason, "a network that nobody uses cannot be taken down"),

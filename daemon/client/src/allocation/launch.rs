@@ -115,7 +115,10 @@ pub async fn launch(
     let volumes = volumes::of_task(task, group, allocation, host, &environment)
         .map_err(|error| failure(Step::Setup, error, Retry::Useless))?;
     let resources = assigned.allocation.allocated_resources.tasks.get(name);
-    let config = serde_json::Value::Object(task.config.clone());
+    let config = environment.interpolate_value(&serde_json::Value::Object(task.config.clone()));
+    let dns = attached.as_ref().and_then(|attached| attached.dns.clone());
+    let container = network::of_container(context, assigned, task, &config, dns).await;
+    let attached = container.map_err(|error| failure(Step::Setup, error, Retry::Useful))?.or(attached);
     let prepared = TaskContext {
         id: TaskHandleId::new(assigned.allocation.id.to_string(), name.as_str()),
         labels: Labels {
@@ -125,7 +128,7 @@ pub async fn launch(
             node_id: context.identity.id.to_string(),
             restart: restarts,
         },
-        config: environment.interpolate_value(&config),
+        config,
         env: environment.variables().clone(),
         user: (!task.user.is_empty()).then(|| environment.interpolate(&task.user)),
         task_directory: own.root,

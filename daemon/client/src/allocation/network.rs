@@ -7,18 +7,21 @@ use std::sync::Arc;
 
 use nomadd_driver::TaskNetwork;
 use nomadd_model::spec::DNSConfig;
-use nomadd_model::{AllocNetworkStatus, AllocatedResources, Job, NetworkResource, Node, TaskGroup};
+use nomadd_model::{AllocNetworkStatus, AllocatedResources, Job, NetworkResource, Node, Task, TaskGroup};
 use nomadd_network::ports::Listeners;
 use nomadd_network::{Attachment, Kept, Mode, PortMapping, Request, chain};
 use nomadd_rpc::AssignedAllocation;
+use serde_json::Value;
 
 use crate::allocation::launch;
 use crate::allocation::shared::group_of;
 use crate::config::Reach;
 use crate::context::Context;
 use crate::directory::AllocationDirectory;
-use crate::environment::Environment;
+use crate::environment::{Environment, port_map};
 
+/// The drivers whose tasks may have a network of their own in a group that uses the host's.
+const CONTAINERS: [&str; 2] = ["docker", "podman"];
 /// How long an allocation's id is as text.
 const ID_LENGTH: usize = 36;
 /// The alias of the addresses that a port gets when the job names no host network.
@@ -147,16 +150,86 @@ pub fn owner(id: &str) -> &str {
     id.get(..ID_LENGTH).unwrap_or(id)
 }
 
-/// Takes the network of an allocation down, if it has one.
-pub async fn take_down(context: &Context, id: &str) {
-    if let Err(reason) = context.networks.detach(id).await {
-        tracing::error!(id, reason, "the network of an allocation is not taken down; it is tried again later");
+/// Takes the networks of an allocation and of its tasks down, as far as it has some.
+pub async fn take_down(context: &Context, allocation: &str) {
+    for id in context.networks.beginning_with(allocation) {
+        if let Err(reason) = context.networks.detach(&id).await {
+            tracing::error!(id, reason, "the network of an allocation is not taken down; it is tried again later");
+        }
     }
 }
 
 /// The network of an allocation, when it has one of its own.
 pub fn current(context: &Context, assigned: &AssignedAllocation) -> Option<Arc<Attachment>> {
     context.networks.current(&assigned.allocation.id.to_string())
+}
+
+/// The network that a container gets for itself, of jobs that give it none: its ports have other numbers inside. It is set up when
+/// the task first starts. `config` is the task's, interpolated.
+pub async fn of_container(
+    context: &Context,
+    assigned: &AssignedAllocation,
+    task: &Task,
+    config: &Value,
+    dns: Option<DNSConfig>,
+) -> Result<Option<Arc<Attachment>>, String> {
+    let Some((_, group)) = group_of(assigned) else { return Ok(None) };
+    let resources = &assigned.allocation.allocated_resources;
+    let Some(ports) = container_ports(group, task, config, resources) else { return Ok(None) };
+    let place = group.tasks.iter().position(|one| one.name == task.name).unwrap_or_default();
+    // Task names hold what CNI does not take.
+    let id = format!("{}-{place}", assigned.allocation.id);
+    match context.networks.kept(&id) {
+        Kept::Whole(attached) => return Ok(Some(attached)),
+        Kept::Nothing => {}
+        Kept::Broken => context.networks.detach(&id).await?,
+    }
+    let request = Request { id, mode: Mode::Bridge, ports, dns, ..Request::default() };
+    let attached = context.networks.attach(&request).await.map_err(|error| {
+        let reason = launch::chain(&error);
+        format!("the container's ports need a network of its own: {reason}; network_mode = \"host\" does without")
+    })?;
+    Ok(Some(attached))
+}
+
+/// The ports that lead into a container's own network; `None` when it can do with the host's.
+fn container_ports(
+    group: &TaskGroup,
+    task: &Task,
+    config: &Value,
+    resources: &AllocatedResources,
+) -> Option<Vec<PortMapping>> {
+    let mode = config["network_mode"].as_str().unwrap_or_default();
+    if is_own(group) || !CONTAINERS.contains(&task.driver.as_str()) || !matches!(mode, "" | "default" | "bridge") {
+        return None;
+    }
+    let map = port_map(config);
+    let inside = |label: &str, to: i64, value: i64| map.get(label).copied().unwrap_or(if to > 0 { to } else { value });
+    let mut given: Vec<(String, i64, i64)> = Vec::new();
+    let own = resources.tasks.get(&task.name).into_iter().flat_map(|own| &own.networks);
+    for network in own {
+        for port in network.reserved_ports.iter().chain(&network.dynamic_ports) {
+            given.push((network.ip.clone(), port.value, inside(&port.label, port.to, port.value)));
+        }
+    }
+    let listed: Vec<&str> = config["ports"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for port in &resources.shared.ports {
+        if listed.contains(&port.label.as_str()) || map.contains_key(port.label.as_str()) {
+            given.push((port.host_ip.to_string(), port.value, inside(&port.label, port.to, port.value)));
+        }
+    }
+    if mode != "bridge" && given.iter().all(|(_, outside, inside)| outside == inside) {
+        return None;
+    }
+    let mut mappings = Vec::new();
+    for (host_ip, outside, inside) in given {
+        let (Ok(host_port), Ok(container_port)) = (u16::try_from(outside), u16::try_from(inside)) else { continue };
+        for protocol in ["tcp", "udp"] {
+            let (protocol, host_ip) = (protocol.to_owned(), host_ip.clone());
+            mappings.push(PortMapping { host_port, container_port, protocol, host_ip });
+        }
+    }
+    Some(mappings)
 }
 
 /// What drivers are told of a network.
@@ -206,7 +279,8 @@ pub fn taken(resources: &AllocatedResources, id: &str, node: &Node) -> Option<St
 
 #[cfg(test)]
 mod tests {
-    use nomadd_model::{Port, PortMapping as Given};
+    use nomadd_model::{AllocatedTaskResources, Port, PortMapping as Given};
+    use serde_json::json;
 
     use super::*;
 
@@ -237,6 +311,38 @@ mod tests {
         assert_eq!(texts(Reach::EveryAddress), [everywhere, private].concat());
         let own = ["10.0.0.1:80->8080/tcp", "10.0.0.1:80->8080/udp"];
         assert_eq!(texts(Reach::OwnAddress), [own, private].concat());
+    }
+
+    #[test]
+    fn a_container_has_a_network_of_its_own_only_when_its_ports_differ_inside() {
+        let mut resources = AllocatedResources::default();
+        let port = Port { label: "db".to_owned(), value: 23_000, ..Port::default() };
+        let network =
+            NetworkResource { ip: "10.0.0.1".to_owned(), dynamic_ports: vec![port], ..NetworkResource::default() };
+        let own = AllocatedTaskResources { networks: vec![network], ..AllocatedTaskResources::default() };
+        resources.tasks.insert("t".into(), own);
+        let host_ip = "10.0.0.1".into();
+        resources.shared.ports = vec![Given { label: "web".into(), host_ip, to: 80, value: 8080 }];
+        let ports = |driver: &str, mode: &str, config: Value| {
+            let networks = vec![NetworkResource { mode: mode.to_owned(), ..NetworkResource::default() }];
+            let group = TaskGroup { networks, ..TaskGroup::default() };
+            let task = Task { name: "t".into(), driver: driver.into(), ..Task::default() };
+            let ports = container_ports(&group, &task, &config, &resources)?;
+            let tcp = ports.iter().filter(|port| port.protocol == "tcp");
+            Some(tcp.map(|port| format!("{}->{}", port.host_port, port.container_port)).collect::<Vec<_>>().join(" "))
+        };
+        for (driver, mode, config, expected) in [
+            ("docker", "", json!({}), None),
+            ("docker", "", json!({ "port_map": [{ "db": 3306 }] }), Some("23000->3306")),
+            ("docker", "host", json!({ "port_map": { "db": "3306" } }), Some("23000->3306")),
+            ("docker", "", json!({ "ports": ["web"] }), Some("23000->23000 8080->80")),
+            ("docker", "", json!({ "network_mode": "bridge" }), Some("23000->23000")),
+            ("docker", "", json!({ "port_map": [{ "db": 3306 }], "network_mode": "host" }), None),
+            ("docker", "bridge", json!({ "port_map": [{ "db": 3306 }] }), None),
+            ("raw_exec", "", json!({ "port_map": [{ "db": 3306 }] }), None),
+        ] {
+            assert_eq!(ports(driver, mode, config.clone()).as_deref(), expected, "{driver} {mode} {config}");
+        }
     }
 
     #[test]

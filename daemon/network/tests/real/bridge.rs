@@ -82,7 +82,7 @@ fn two_namespaces_have_addresses_and_loopbacks_of_their_own() {
         let (first, second) = tokio::join!(networks.attach(&first), networks.attach(&second));
         let (first, second) = (first.unwrap(), second.unwrap());
         assert_ne!(first.address, second.address);
-        let (one, other) = (first.namespace.unwrap(), second.namespace.unwrap());
+        let (one, other) = (first.namespace.clone().unwrap(), second.namespace.clone().unwrap());
         let _greeter = Greeter::start(&one, 80, "first");
         assert_eq!(hear(&format!("{}:80", first.address)), "first");
         let ask = |address: &str| {
@@ -115,13 +115,13 @@ fn another_agent_finds_a_network_again_and_takes_down_what_nobody_uses() {
         later.sweep(|id| id == "kept").await;
         assert_eq!(later.kept("gone"), Kept::Nothing);
         assert_eq!(later.kept("lonely"), Kept::Nothing);
-        assert_eq!(later.current("kept").as_deref(), Some(&attached));
+        assert_eq!(later.current("kept").as_ref(), Some(&attached));
         let _greeter = Greeter::start(attached.namespace.as_ref().unwrap(), 81, "still");
         assert_eq!(hear("10.99.0.1:28081"), "still");
 
         // As after a boot of the host: the file is there, the namespace and the rules are not.
         drop(_greeter);
-        sh(&format!("umount -l {}", attached.namespace.unwrap().display()));
+        sh(&format!("umount -l {}", attached.namespace.as_ref().unwrap().display()));
         sh("iptables -t nat -F && iptables -t nat -X");
         assert_eq!(later.kept("kept"), Kept::Broken);
         later.detach("kept").await.unwrap();
@@ -171,7 +171,7 @@ fn an_operators_own_network_is_set_up_by_its_file() {
         let networks = world.networks(config);
         let attached = networks.attach(&request("a-1", Mode::Cni("mine".to_owned()))).await.unwrap();
         assert!(attached.address.starts_with("172.26.200."), "{attached:?}");
-        assert_eq!(attached.dns.unwrap().servers, Some(vec!["10.9.9.9".to_owned()]));
+        assert_eq!(attached.dns.clone().unwrap().servers, Some(vec!["10.9.9.9".to_owned()]));
         let resolver = attached.files.iter().find(|(_, target)| target.ends_with("resolv.conf")).unwrap();
         assert!(std::fs::read_to_string(&resolver.0).unwrap().contains("nameserver 10.9.9.9"));
         networks.detach("a-1").await.unwrap();

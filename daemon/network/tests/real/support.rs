@@ -15,10 +15,10 @@ pub struct World {
     pub runtime: Runtime,
 }
 
-/// Runs a test in a network namespace of its own; threads and processes that it starts inherit it.
+/// Runs a test in a network namespace of its own, which only root may make; threads and processes that it starts inherit it.
 pub fn alone<F: Future<Output = ()>>(test: impl FnOnce(World) -> F + Send + 'static) {
     let outcome = std::thread::spawn(move || {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("run these tests as root");
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
         sh("ip link set lo up && ip link add up0 type bridge && ip addr add 10.99.0.1/24 dev up0 && ip link set up0 up");
         let reactor = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let world = World { folder: tempfile::tempdir().unwrap(), runtime: Runtime::real(2) };
