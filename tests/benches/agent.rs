@@ -23,11 +23,12 @@ type Measurement = (&'static str, fn() -> Measured);
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let all: [Measurement; 15] = [
+    let all: [Measurement; 16] = [
         ("start", || Box::pin(agent::start::ready())),
         ("idle", || Box::pin(agent::size::idle())),
         ("helpers", || Box::pin(agent::size::helpers())),
         ("latency", || Box::pin(agent::tasks::latency())),
+        ("isolated", || Box::pin(agent::tasks::isolated())),
         ("batch", || Box::pin(agent::tasks::batch())),
         ("restart", || Box::pin(agent::start::after_kill())),
         ("read", || Box::pin(agent::load::reads())),

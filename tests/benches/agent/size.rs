@@ -62,12 +62,17 @@ pub async fn idle() {
     );
 }
 
-/// Memory of the helper processes of each running raw_exec task.
+/// Memory of the helper processes of each running task.
 pub async fn helpers() {
+    of_driver("raw_exec", 1.0).await;
+    of_driver("exec", 2.0).await;
+}
+
+async fn of_driver(driver: &str, goal: f64) {
     let agent = Agent::dev().await;
     let job = json!({"Job": {"ID": "many", "Name": "many", "Type": "service", "Datacenters": ["*"], "TaskGroups": [{
         "Name": "g", "Count": TASKS, "EphemeralDisk": {"SizeMB": 10}, "Tasks": [{
-            "Name": "t", "Driver": "raw_exec", "LogConfig": {"MaxFiles": 1, "MaxFileSizeMB": 5}, "Config": {"command": "/bin/sleep", "args": ["1000"]},
+            "Name": "t", "Driver": driver, "LogConfig": {"MaxFiles": 1, "MaxFileSizeMB": 5}, "Config": {"command": "/bin/sleep", "args": ["1000"]},
             "Resources": {"CPU": 10, "MemoryMB": 16}}]}]}});
     let mut connection = Connection::open(agent.port).await.expect("a connection");
     let reply = connection.send(&request("PUT", "/v1/jobs", job.to_string().as_bytes())).await.expect("an answer");
@@ -84,7 +89,8 @@ pub async fn helpers() {
     let each: Vec<f64> = helpers.iter().map(|pid| proportional(*pid)).collect();
     let mean = each.iter().sum::<f64>() / TASKS as f64;
     let load = format!("{TASKS} tasks, {} helper processes, mean PSS per task", helpers.len());
-    row("each running raw_exec task: memory of all helper processes", "MB", Better::Lower, &[mean], 1.0, &load);
+    let what = format!("each running {driver} task: memory of all helper processes");
+    row(&what, "MB", Better::Lower, &[mean], goal, &load);
 }
 
 fn status(pid: u32, file: &str, key: &str) -> Option<f64> {

@@ -16,17 +16,43 @@ const WARM: usize = 20;
 
 /// PUT /v1/jobs → the task's process runs → the API says so.
 pub async fn latency() {
-    let agent = Agent::dev().await;
-    let pipe_path = agent.path().join("started");
-    let made = std::process::Command::new("mkfifo").arg(&pipe_path).status();
+    let load = format!("{} jobs one after the other, each a shell in raw_exec; blocking query", JOBS - WARM);
+    let (process, api) = of_driver("raw_exec").await;
+    print_latency("PUT /v1/jobs to the task's process running", &process, 15.0, &load);
+    print_latency("PUT /v1/jobs to the API saying running", &api, 40.0, &load);
+}
+
+/// The same with a root of its own.
+pub async fn isolated() {
+    let load = format!("{} jobs one after the other, each a shell in exec with a volume of the host", JOBS - WARM);
+    let (process, _) = of_driver("exec").await;
+    print_latency("PUT /v1/jobs to the process of an exec task running", &process, 60.0, &load);
+}
+
+/// How long each job took until its process ran, and until the API said so, in milliseconds.
+async fn of_driver(driver: &str) -> (Vec<f64>, Vec<f64>) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let volume =
+        format!("client {{\n  host_volume \"pipes\" {{\n    path = \"{}\"\n  }}\n}}\n", folder.path().display());
+    let agent = Agent::start(&["-dev"], &volume).await;
+    agent.node_ready().await;
+    let pipe_path = folder.path().join("started");
+    let made = std::process::Command::new("mkfifo").arg("-m666").arg(&pipe_path).status();
     assert!(made.is_ok_and(|status| status.success()), "mkfifo works");
     let mut started = pipe::OpenOptions::new().read_write(true).open_receiver(&pipe_path).expect("the pipe opens");
     let mut connection = Connection::open(agent.port).await.expect("a connection");
     let (mut process, mut api) = (Vec::new(), Vec::new());
     for number in 0..JOBS {
         let name = format!("quick-{number}");
-        let script = format!("echo > {}; exec sleep 1000", pipe_path.display());
-        let body = request("PUT", "/v1/jobs", job(&name, "service", 1, &script).to_string().as_bytes());
+        let seen = if driver == "exec" { "/pipes/started".into() } else { pipe_path.display().to_string() };
+        let mut job = job(&name, "service", 1, &format!("echo > {seen}; exec sleep 1000"));
+        let group = &mut job["Job"]["TaskGroups"][0];
+        group["Tasks"][0]["Driver"] = driver.into();
+        if driver == "exec" {
+            group["Volumes"] = json!({"p": {"Name": "p", "Type": "host", "Source": "pipes"}});
+            group["Tasks"][0]["VolumeMounts"] = json!([{"Volume": "p", "Destination": "/pipes"}]);
+        }
+        let body = request("PUT", "/v1/jobs", job.to_string().as_bytes());
         let start = Instant::now();
         let reply = connection.send(&body).await.expect("an answer");
         assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
@@ -48,9 +74,7 @@ pub async fn latency() {
         let purge = request("DELETE", &format!("/v1/job/{name}?purge=true"), b"");
         connection.send(&purge).await.expect("an answer");
     }
-    let load = format!("{} jobs one after the other, each a shell in raw_exec; blocking query", JOBS - WARM);
-    print_latency("PUT /v1/jobs to the task's process running", &process, 15.0, &load);
-    print_latency("PUT /v1/jobs to the API saying running", &api, 40.0, &load);
+    (process, api)
 }
 
 /// One batch job of 200 short tasks.

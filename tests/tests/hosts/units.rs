@@ -167,6 +167,48 @@ async fn limits_and_ends(lab: Lab) {
 }
 
 #[test]
+fn an_isolated_task_is_a_unit_with_a_root_of_its_own_and_outlives_the_agent() {
+    on_hosts(isolated);
+}
+
+async fn isolated(lab: Lab) {
+    let host = boot(&lab, AGENT).await;
+    let script =
+        "echo up $$ $(id -un) $(ls -d /root /home 2>/dev/null); trap 'exit 3' USR1; while :; do sleep 0.1; done";
+    let mut inside = job("inside", "service", &[("t", script)]);
+    inside["Job"]["TaskGroups"][0]["Tasks"][0]["Driver"] = json!("exec");
+    register(&host, &inside).await;
+    let allocation = becomes(&host, "inside", "running").await;
+    let unit = unit_of(&host, &allocation, "t").await;
+    let path = host.property(&unit, "ControlGroup").await;
+    let main = format!("cat $(find /sys/fs/cgroup -path '*{path}/task/cgroup.procs')");
+    let pids = host.sh(&main).await;
+    let pid = pids.split_whitespace().next().unwrap().to_owned();
+    until("it says where it is", || async {
+        let said = host.sh("cat $(find /lab/own/data -path '*/alloc/logs/t.stdout.0') /dev/null").await;
+        if said.trim() == "up 1 nobody" { Ok(()) } else { Err(said) }
+    })
+    .await;
+    let file = "cat /sys/fs/cgroup/memory{}/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup{}/memory.max";
+    assert_eq!(host.sh(&file.replace("{}", &path)).await.trim(), (32 << 20).to_string());
+    host.kill_agent().await;
+    becomes(&host, "inside", "running").await;
+    assert!(host.sh(&main).await.split_whitespace().any(|one| one == pid), "it is the same process");
+    host.sh(&format!("kill -USR1 {pid}")).await;
+    until("its end is told", || async {
+        let id = allocation["ID"].as_str().unwrap();
+        let allocation = host.get(&format!("/v1/allocation/{id}")).await?;
+        let state = &allocation["TaskStates"]["t"];
+        if state["State"] != "dead" {
+            return Err(state.to_string());
+        }
+        assert_eq!(event(&allocation, "t", "Terminated")["Details"]["exit_code"], "3");
+        Ok(())
+    })
+    .await;
+}
+
+#[test]
 fn names_that_units_cannot_hold_or_that_look_alike_do_not_collide() {
     on_hosts(names);
 }
