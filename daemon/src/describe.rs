@@ -247,6 +247,12 @@ fn drivers(config: &Config, drivers: &mut DriverConfig) -> anyhow::Result<()> {
                     "{place} is unknown; no_pivot_root, default_pid_mode, default_ipc_mode, allow_caps, \
                      denied_host_uids and denied_host_gids are known"
                 ),
+                ("qemu", "image_paths") => drivers.qemu.image_paths = texts()?,
+                ("qemu", "args_allowlist") => drivers.qemu.args_allowlist = texts()?,
+                ("qemu", "emulators_allowlist") => drivers.qemu.emulators_allowlist = texts()?,
+                ("qemu", _) => {
+                    anyhow::bail!("{place} is unknown; image_paths, args_allowlist and emulators_allowlist are known")
+                }
                 ("java", _) => {
                     anyhow::bail!("{place} is unknown; default_pid_mode, default_ipc_mode and allow_caps are known")
                 }
@@ -256,7 +262,7 @@ fn drivers(config: &Config, drivers: &mut DriverConfig) -> anyhow::Result<()> {
                     "{place} is unknown; enabled, denied_host_uids, denied_host_gids and denied_envvars are known"
                 ),
                 ("mock_driver", "enabled") => drivers.mock_driver = if flag()? { Switch::On } else { Switch::Off },
-                ("docker" | "podman" | "qemu", key) if key.starts_with("denied_") || key == "allow_caps" => {
+                ("docker" | "podman", key) if key.starts_with("denied_") || key == "allow_caps" => {
                     anyhow::bail!(
                         "{place} asks for a protection, but this build does not have the driver yet: remove it to start"
                     )

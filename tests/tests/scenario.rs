@@ -15,6 +15,7 @@ mod scenario {
     pub mod isolated;
     pub mod jobs;
     pub mod load;
+    pub mod machine;
     pub mod nodes;
     pub mod old_files;
     pub mod placement;

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
+use nomadd_supervisor::ProcessSpec;
 use nomadd_supervisor::container::{
     Access, CAPABILITIES, ContainerSpec, ContainerUser, DEFAULT_CAPABILITIES, Mount, Network, Pivot, Share,
     capability_name,
 };
-use nomadd_supervisor::ProcessSpec;
 
 use crate::denied::Denied;
 use crate::registry::PrepareError;

@@ -8,6 +8,7 @@ pub mod exec;
 mod isolation;
 pub mod java;
 pub mod mock;
+pub mod qemu;
 pub mod raw_exec;
 pub mod registry;
 pub mod schema;
@@ -17,6 +18,7 @@ mod testing;
 
 pub use isolation::IsolationConfig;
 pub use mock::MockSpec;
+pub use qemu::QemuConfig;
 pub use raw_exec::RawExecConfig;
 pub use registry::{Capabilities, DriverConfig, Fingerprint, Launch, PrepareError, Registry};
 pub use schema::ConfigError;

@@ -1,7 +1,7 @@
 //! All drivers of this node: which are there, what their configurations may hold, and what a task's comes to.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nomadd_runtime::Runtime;
 use nomadd_supervisor::{Handle, ProcessSpec, StartError, Supervisor, mounts_by_descriptor, user_id};
@@ -11,11 +11,12 @@ use crate::exec::{self, Exec};
 use crate::isolation::IsolationConfig;
 use crate::java::{self, Java};
 use crate::mock::{self, MockSpec};
+use crate::qemu::{self, Qemu, QemuConfig};
 use crate::raw_exec::{self, RawExec, RawExecConfig};
 use crate::schema::{self, ConfigError, closest};
 use crate::task::TaskContext;
 
-/// Drivers that Nomad has and this build has not.
+/// Drivers that Nomad has and this build or this host may not have.
 const ABSENT: [&str; 3] = ["docker", "podman", "qemu"];
 
 /// How the drivers are set up (`plugin` blocks of the agent's configuration).
@@ -23,6 +24,8 @@ const ABSENT: [&str; 3] = ["docker", "podman", "qemu"];
 pub struct DriverConfig {
     /// `plugin "raw_exec"`.
     pub raw_exec: RawExecConfig,
+    /// `plugin "qemu"`.
+    pub qemu: QemuConfig,
     /// `plugin "exec"`.
     pub exec: IsolationConfig,
     /// `plugin "java"`.
@@ -81,6 +84,8 @@ pub enum Support {
 pub enum Launch {
     /// A process, for the supervisor.
     Process(Box<ProcessSpec>),
+    /// A process that is a virtual machine; its stop presses the power button.
+    Machine(Box<ProcessSpec>),
     /// A task that only pretends, in this process.
     Mock(Box<MockSpec>),
 }
@@ -90,6 +95,10 @@ impl Launch {
     pub async fn start(self, supervisor: &dyn Supervisor, runtime: &Runtime) -> Result<Handle, StartError> {
         match self {
             Self::Process(spec) => supervisor.start(*spec).await,
+            Self::Machine(spec) => {
+                let folder = spec.working_directory.clone();
+                Ok(qemu::wrap(supervisor.start(*spec).await?, &folder))
+            }
             Self::Mock(spec) => spec.start(runtime).await,
         }
     }
@@ -153,6 +162,7 @@ pub enum PrepareError {
 #[derive(Debug)]
 pub struct Registry {
     raw_exec: RawExec,
+    qemu: Qemu,
     exec: Exec,
     java: Java,
     mock_driver: Switch,
@@ -165,6 +175,7 @@ impl Registry {
     pub fn new(config: &DriverConfig) -> Result<Self, ConfigError> {
         Ok(Self {
             raw_exec: RawExec::new(&config.raw_exec)?,
+            qemu: Qemu::new(&config.qemu),
             exec: Exec::new(&config.exec)?,
             java: Java::new(&config.java)?,
             mock_driver: config.mock_driver,
@@ -181,6 +192,7 @@ impl Registry {
             (java::NAME, on(isolation && self.java.version().is_some())),
             (mock::NAME, self.mock_driver),
             (raw_exec::NAME, self.raw_exec.switch()),
+            (qemu::NAME, on(self.qemu.is_here())),
         ];
         switches.into_iter().filter(|(_, switch)| *switch == Switch::On).map(|(name, _)| name).collect()
     }
@@ -190,6 +202,9 @@ impl Registry {
         let mut drivers = BTreeMap::new();
         for driver in ABSENT {
             drivers.insert(driver.to_owned(), Fingerprint::absent(""));
+        }
+        if self.qemu.is_here() {
+            drivers.insert(qemu::NAME.to_owned(), Fingerprint::healthy(qemu::NAME));
         }
         for driver in [exec::NAME, java::NAME, mock::NAME, raw_exec::NAME] {
             let isolated = [exec::NAME, java::NAME].contains(&driver);
@@ -210,10 +225,19 @@ impl Registry {
         drivers
     }
 
+    /// The handle on a task that was found again, as its start gave it.
+    pub fn again(&self, driver: &str, handle: Handle, task_directory: &Path) -> Handle {
+        if driver == qemu::NAME { qemu::wrap(handle, task_directory) } else { handle }
+    }
+
     /// What a driver can do; `None` for one that is not here.
     pub fn capabilities(&self, driver: &str) -> Option<Capabilities> {
         if !self.available().contains(&driver) {
             return None;
+        }
+        if driver == qemu::NAME {
+            let yes = Support::Yes;
+            return Some(Capabilities { signals: yes, exec: Support::No, host_paths: yes, host_environment: yes });
         }
         let of = |drivers: &[&str]| if drivers.contains(&driver) { Support::Yes } else { Support::No };
         Some(Capabilities {
@@ -231,6 +255,7 @@ impl Registry {
             return Err(PrepareError::NoDriver { driver: driver.to_owned(), hint });
         }
         match driver {
+            qemu::NAME => Ok(Launch::Machine(Box::new(self.qemu.prepare(task)?))),
             raw_exec::NAME => Ok(Launch::Process(Box::new(self.raw_exec.prepare(task)?))),
             exec::NAME => Ok(Launch::Process(Box::new(self.exec.prepare(task)?))),
             java::NAME => Ok(Launch::Process(Box::new(self.java.prepare(task)?))),
@@ -263,6 +288,7 @@ fn no_isolation() -> Option<&'static str> {
 /// asks it at registration. A driver of another system is not known here and passes.
 pub fn validate_config(driver: &str, config: &Value) -> Result<(), ConfigError> {
     match driver {
+        qemu::NAME => schema::check(driver, &qemu::KEYS, config),
         raw_exec::NAME => schema::check(driver, &raw_exec::KEYS, config),
         exec::NAME => schema::check(driver, &exec::KEYS, config),
         java::NAME => schema::check(driver, &java::KEYS, config),

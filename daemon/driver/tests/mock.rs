@@ -124,7 +124,8 @@ async fn ten_thousand_tasks_are_nothing() {
 #[test]
 fn the_registry_yields_what_each_driver_runs_and_refuses_others() {
     let raw_exec = RawExecConfig { enabled: true, ..RawExecConfig::default() };
-    let registry = Registry::new(&DriverConfig { raw_exec, mock_driver: Switch::On, ..DriverConfig::default() }).unwrap();
+    let registry =
+        Registry::new(&DriverConfig { raw_exec, mock_driver: Switch::On, ..DriverConfig::default() }).unwrap();
     let context = |config: Value| TaskContext {
         id: TaskHandleId::new("a", "web"),
         labels: Labels::default(),

@@ -182,6 +182,11 @@ impl Handle {
         Self(Arc::new(process))
     }
 
+    /// Its end, once it has come; for who stands before it.
+    pub fn exit(&self) -> watch::Receiver<Option<ExitStatus>> {
+        self.0.exit()
+    }
+
     /// Waits for its end; any number may wait, also after it.
     pub async fn wait(&self) -> ExitStatus {
         let mut exit = self.0.exit();

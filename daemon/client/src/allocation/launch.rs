@@ -178,6 +178,18 @@ pub async fn launch(
     }
 }
 
+/// The handle on a task that was found again, as its driver gives it.
+pub fn again(
+    context: &Context,
+    directory: &AllocationDirectory,
+    assigned: &AssignedAllocation,
+    name: &str,
+    handle: Handle,
+) -> Handle {
+    let task = group_of(assigned).and_then(|(_, group)| group.tasks.iter().find(|task| &*task.name == name));
+    context.drivers.again(task.map_or("", |task| &task.driver), handle, &directory.task(name).root)
+}
+
 /// Whether a task lives in the agent's own process, so that it cannot be found again but has to be resumed.
 pub fn lives_here(assigned: &AssignedAllocation, name: &str) -> bool {
     let task = group_of(assigned).and_then(|(_, group)| group.tasks.iter().find(|task| &*task.name == name));

@@ -445,6 +445,13 @@ impl Runner {
                     continue;
                 }
             };
+            let adopted = match adopted {
+                Adopted::Running(handle) => {
+                    let directory = &self.shared.directory;
+                    Adopted::Running(launch::again(&self.context, directory, &self.assigned, name, handle))
+                }
+                ended => ended,
+            };
             found.push((name.clone(), stored.clone(), adopted));
         }
         for (name, stored, adopted) in found {
