@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nomadd_supervisor::{ProcessSpec, program};
 
@@ -91,9 +92,27 @@ fn detect() -> Option<Version> {
     let path = std::env::var("PATH").ok();
     let java = program::find(JAVA, Path::new("/"), &[], path.as_deref()).ok()?;
     released(&java).or_else(|| {
-        let output = Command::new(&java).arg("-version").output().ok().filter(|output| output.status.success())?;
-        spoken(&String::from_utf8_lossy(&output.stderr))
+        let text = told(&java)?;
+        spoken(&text)
     })
+}
+
+/// What it says when it is asked for its version, if it does so in time.
+fn told(java: &Path) -> Option<String> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let mut child = Command::new(java).arg("-version").stdin(Stdio::null()).stderr(Stdio::piped()).spawn().ok()?;
+    let begun = Instant::now();
+    while child.try_wait().ok()?.is_none() {
+        if begun.elapsed() > PATIENCE {
+            drop(child.kill());
+            drop(child.wait());
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Three lines: less than a pipe holds, so it did not wait for us.
+    let output = child.wait_with_output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 /// From `release` in the folder that the program is in.

@@ -6,9 +6,9 @@ use serde_json::Value;
 use super::{isolated, jobs};
 
 /// An agent with two volumes below its own folder, one of them only to be read.
-async fn agent() -> Agent {
-    let folder = tempfile::Builder::new().prefix("nomadd-test-volumes-").tempdir().unwrap().keep();
-    let (data, fixed) = (folder.join("data"), folder.join("fixed"));
+async fn agent() -> (Agent, tempfile::TempDir) {
+    let folder = tempfile::Builder::new().prefix("nomadd-test-volumes-").tempdir().unwrap();
+    let (data, fixed) = (folder.path().join("data"), folder.path().join("fixed"));
     for place in [&data, &fixed] {
         std::fs::create_dir(place).unwrap();
         std::fs::set_permissions(place, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
@@ -22,7 +22,7 @@ async fn agent() -> Agent {
     );
     let agent = Agent::start(&["-dev"], &text).await;
     agent.node_ready().await;
-    agent
+    (agent, folder)
 }
 
 const VOLUMES: &str = "volume \"d\" {\n  type = \"host\"\n  source = \"data\"\n}\nvolume \"f\" {\n  type = \"host\"\n  \
@@ -38,7 +38,7 @@ fn mounted(job: &str, data: &str, fixed: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn data_in_a_volume_is_there_again_after_stop_and_run() {
-    let agent = agent().await;
+    let (agent, _folder) = agent().await;
     if isolated::skip(&agent).await {
         return;
     }
@@ -67,7 +67,7 @@ async fn data_in_a_volume_is_there_again_after_stop_and_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn raw_exec_tasks_have_their_volumes_too_and_only_they_see_the_mounts() {
-    let agent = agent().await;
+    let (agent, _folder) = agent().await;
     if isolated::skip(&agent).await {
         return;
     }
@@ -88,7 +88,7 @@ async fn raw_exec_tasks_have_their_volumes_too_and_only_they_see_the_mounts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn volumes_that_cannot_be_had_are_named() {
-    let agent = agent().await;
+    let (agent, _folder) = agent().await;
     let without = VOLUMES.replace("source = \"data\"", "source = \"elsewhere\"");
     agent.file("none.nomad.hcl", &mounted(&jobs::service("none", 1, &without, "exit 0"), "/d", "/f"));
     agent.ctl(&["job", "run", "-detach", "none.nomad.hcl"]).await.ok();
