@@ -23,7 +23,7 @@ type Measurement = (&'static str, fn() -> Measured);
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let all: [Measurement; 16] = [
+    let all: [Measurement; 15] = [
         ("start", || Box::pin(agent::start::ready())),
         ("idle", || Box::pin(agent::size::idle())),
         ("helpers", || Box::pin(agent::size::helpers())),
@@ -37,7 +37,6 @@ fn main() {
         ("list", || Box::pin(agent::watch::one_list())),
         ("failover", || Box::pin(agent::cluster::failover())),
         ("followed", || Box::pin(agent::cluster::followed())),
-        ("vanish", || Box::pin(agent::cluster::vanish())),
         ("client", || Box::pin(agent::cluster::client())),
         ("status", || Box::pin(agent::start::command())),
     ];

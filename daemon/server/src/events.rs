@@ -32,7 +32,7 @@ struct Batch {
 /// A buffer full of jobs that were purged long ago would be larger than all the rest of a small server.
 const fn weight(event: &Event) -> usize {
     match &event.payload {
-        Some(Payload::Job(_)) => 16,
+        Some(Payload::Job(_)) => 32,
         Some(Payload::Node(_) | Payload::Deployment(_) | Payload::Evaluation(_)) => 4,
         Some(Payload::NodePool(_) | Payload::Allocation(_)) | None => 1,
     }
