@@ -259,5 +259,14 @@ impl Drop for Agent {
         for pid in crate::process::with_environment(&self.folder.path().display().to_string()) {
             let _gone = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
         }
+        // What is mounted there for allocations that were not removed would keep the folder.
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let below = mounts
+            .lines()
+            .filter_map(|line| line.split(' ').nth(1))
+            .filter(|place| Path::new(place).starts_with(self.folder.path()));
+        for place in below {
+            let _gone = Command::new("umount").args(["-l", place]).status();
+        }
     }
 }
