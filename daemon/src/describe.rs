@@ -215,6 +215,14 @@ fn drivers(config: &Config, drivers: &mut DriverConfig) -> anyhow::Result<()> {
         isolation.chroot_env.clone_from(&config.client.chroot_env);
     }
     for (driver, settings) in &config.plugins {
+        if ["docker", "oci"].contains(&driver.as_str()) {
+            let (docker, warnings) = nomadd_driver::DockerConfig::read(driver, settings)?;
+            drivers.docker = docker;
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+            continue;
+        }
         let Value::Object(settings) = flattened(settings) else { continue };
         for (key, value) in settings {
             let place = format!("plugin {driver:?}: config key {key:?}");
@@ -262,7 +270,7 @@ fn drivers(config: &Config, drivers: &mut DriverConfig) -> anyhow::Result<()> {
                     "{place} is unknown; enabled, denied_host_uids, denied_host_gids and denied_envvars are known"
                 ),
                 ("mock_driver", "enabled") => drivers.mock_driver = if flag()? { Switch::On } else { Switch::Off },
-                ("docker" | "podman", key) if key.starts_with("denied_") || key == "allow_caps" => {
+                ("podman", key) if key.starts_with("denied_") || key == "allow_caps" => {
                     anyhow::bail!(
                         "{place} asks for a protection, but this build does not have the driver yet: remove it to start"
                     )

@@ -6,6 +6,7 @@ pub mod agent;
 pub mod cluster;
 pub mod ctl;
 pub mod hosts;
+pub mod image;
 pub mod lab;
 pub mod load;
 pub mod machine;

@@ -6,6 +6,7 @@ mod scenario {
     pub mod bad_input;
     pub mod batch;
     pub mod cluster;
+    pub mod containers;
     pub mod debug;
     pub mod details;
     pub mod events;

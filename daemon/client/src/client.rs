@@ -112,7 +112,10 @@ impl Client {
         let store = Store::open(&config.state_dir)?;
         make_passable(&config.alloc_dir)
             .map_err(|source| StartError::AllocDir { path: config.alloc_dir.clone(), source })?;
-        let drivers = Registry::new(&config.drivers)?;
+        let mut setup = config.drivers.clone();
+        // On the disk of the allocations, which is the one for what is large.
+        setup.images.get_or_insert_with(|| config.alloc_dir.with_file_name("images"));
+        let drivers = Registry::new(&setup)?;
         let node = fingerprint::node(&config, &drivers, identity.id, runtime.clock.now())?;
         let kept = store.restore()?;
         let metadata = Dynamic::restore(&store)?;
@@ -142,9 +145,18 @@ impl Client {
             _lock: lock,
         });
         let known: BTreeSet<String> = kept.iter().map(|kept| kept.id().to_string()).collect();
+        let files = &inner.context.store;
+        let tasks = kept.iter().flat_map(|kept| {
+            let tasks = files.executors(kept.id()).into_iter();
+            tasks.map(|task| TaskHandleId::new(kept.id().to_string(), task))
+        });
+        let tasks: Vec<TaskHandleId> = tasks.collect();
         for kept in kept {
             inner.restore(kept).await;
         }
+        let sweeping = Arc::clone(&inner.context);
+        // The pool ends with the agent: the next one finds what is left.
+        drop(inner.context.transfers.run(move || sweeping.drivers.sweep(Some(&tasks))).await);
         inner.context.supervisor.remove_strangers(&inner.context.identity.id.to_string(), &known).await;
         inner.context.networks.sweep(|id| known.contains(network::owner(id))).await;
         let tasks = &inner.context.runtime.tasks;

@@ -249,6 +249,7 @@ impl ClientConfig {
             ..GcConfig::default()
         };
         config.drivers.raw_exec.enabled = true;
+        config.drivers.docker.volumes = true;
         config.drivers.mock_driver = Switch::On;
         config
     }

@@ -52,6 +52,9 @@ pub async fn keep_collecting(inner: Arc<Inner>) {
     loop {
         tokio::time::sleep(interval).await;
         collect(&inner).await;
+        let context = Arc::clone(&inner.context);
+        // The pool ends with the agent.
+        drop(inner.context.transfers.run(move || context.drivers.sweep(None)).await);
     }
 }
 
@@ -110,6 +113,9 @@ impl Client {
         loop {
             let over = self.0.over();
             if over.is_empty() {
+                let context = Arc::clone(&self.0.context);
+                // The pool ends with the agent.
+                drop(self.0.context.transfers.run(move || context.drivers.collect_garbage()).await);
                 return;
             }
             self.0.remove_all(over.into_iter().take(parallel)).await;

@@ -154,6 +154,7 @@ impl Isolation {
             task_directory,
             alloc_directory,
             volumes,
+            image: _,
             network,
             limits,
             log,

@@ -4,6 +4,7 @@
 //! lives in this process. It starts nothing by itself and knows no allocation runner; `client` calls it.
 
 mod denied;
+pub mod docker;
 pub mod exec;
 mod isolation;
 pub mod java;
@@ -16,6 +17,7 @@ pub mod task;
 #[cfg(test)]
 mod testing;
 
+pub use docker::DockerConfig;
 pub use isolation::IsolationConfig;
 pub use mock::MockSpec;
 pub use qemu::QemuConfig;

@@ -85,6 +85,7 @@ impl Qemu {
             task_directory,
             alloc_directory: _,
             volumes,
+            image: _,
             network: _,
             limits,
             log,

@@ -75,6 +75,7 @@ impl RawExec {
             task_directory,
             alloc_directory: _,
             volumes,
+            image: _,
             // The allocation's namespace is the launch's to join; its files are for tasks with a root of their own.
             network: _,
             limits,

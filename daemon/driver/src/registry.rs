@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nomadd_runtime::Runtime;
-use nomadd_supervisor::{Handle, ProcessSpec, StartError, Supervisor, mounts_by_descriptor, user_id};
+use nomadd_supervisor::{Handle, ProcessSpec, StartError, Supervisor, TaskHandleId, mounts_by_descriptor, user_id};
 use serde_json::Value;
 
+use crate::docker::{self, Docker, DockerConfig, Notice};
 use crate::exec::{self, Exec};
 use crate::isolation::IsolationConfig;
 use crate::java::{self, Java};
@@ -17,7 +18,7 @@ use crate::schema::{self, ConfigError, closest};
 use crate::task::TaskContext;
 
 /// Drivers that Nomad has and this build or this host may not have.
-const ABSENT: [&str; 3] = ["docker", "podman", "qemu"];
+const ABSENT: [&str; 1] = ["qemu"];
 
 /// How the drivers are set up (`plugin` blocks of the agent's configuration).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +31,10 @@ pub struct DriverConfig {
     pub exec: IsolationConfig,
     /// `plugin "java"`.
     pub java: IsolationConfig,
+    /// `plugin "docker"`.
+    pub docker: DockerConfig,
+    /// Where the images of containers are kept; without it there are no containers.
+    pub images: Option<PathBuf>,
     /// `plugin "mock_driver"`.
     pub mock_driver: Switch,
 }
@@ -153,14 +158,34 @@ pub enum PrepareError {
         /// A clause that follows the destination.
         reason: String,
     },
+    /// The image of a container, or its root.
+    #[error("Failed to {what} `{image}`: {reason}")]
+    Image {
+        /// What was tried.
+        what: &'static str,
+        /// As people write it.
+        image: String,
+        /// A clause: what went wrong, and what to do.
+        reason: String,
+        /// Whether trying again can help.
+        again: bool,
+    },
     /// The command names no program.
     #[error("failed to start task: {0}")]
     Program(#[from] nomadd_supervisor::program::ProgramError),
 }
 
+impl PrepareError {
+    /// Whether trying again can help.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Image { again: true, .. })
+    }
+}
+
 /// The drivers of this node.
 #[derive(Debug)]
 pub struct Registry {
+    docker: Docker,
     raw_exec: RawExec,
     qemu: Qemu,
     exec: Exec,
@@ -173,7 +198,12 @@ pub struct Registry {
 impl Registry {
     /// Checks the drivers' own configuration.
     pub fn new(config: &DriverConfig) -> Result<Self, ConfigError> {
+        let mut docker = Docker::new(&config.docker, config.images.as_deref());
+        if let Some(reason) = no_isolation() {
+            docker.withhold(reason);
+        }
         Ok(Self {
+            docker,
             raw_exec: RawExec::new(&config.raw_exec)?,
             qemu: Qemu::new(&config.qemu),
             exec: Exec::new(&config.exec)?,
@@ -188,9 +218,12 @@ impl Registry {
         let on = |is: bool| if is { Switch::On } else { Switch::Off };
         let isolation = self.no_isolation.is_none();
         let switches = [
+            (docker::NAME, on(self.docker.absent().is_none())),
             (exec::NAME, on(isolation)),
             (java::NAME, on(isolation && self.java.version().is_some())),
             (mock::NAME, self.mock_driver),
+            (docker::NAMES[1], on(self.docker.absent().is_none())),
+            (docker::NAMES[2], on(self.docker.absent().is_none())),
             (raw_exec::NAME, self.raw_exec.switch()),
             (qemu::NAME, on(self.qemu.is_here())),
         ];
@@ -214,6 +247,18 @@ impl Registry {
                 // No Java is on this host.
                 None if isolated => Fingerprint::absent(""),
                 None => Fingerprint::absent("disabled"),
+            };
+            drivers.insert(driver.to_owned(), report);
+        }
+        for driver in docker::NAMES {
+            let report = match self.docker.absent() {
+                Some(reason) => Fingerprint::absent(reason),
+                None => {
+                    let mut report = Fingerprint::healthy(driver);
+                    let facts = self.docker.attributes();
+                    report.attributes.extend(facts.map(|(fact, value)| (format!("driver.{driver}.{fact}"), value)));
+                    report
+                }
             };
             drivers.insert(driver.to_owned(), report);
         }
@@ -242,10 +287,52 @@ impl Registry {
         let of = |drivers: &[&str]| if drivers.contains(&driver) { Support::Yes } else { Support::No };
         Some(Capabilities {
             signals: Support::Yes,
-            exec: of(&[raw_exec::NAME, exec::NAME, java::NAME]),
+            exec: match docker::NAMES.contains(&driver) {
+                true => Support::Yes,
+                false => of(&[raw_exec::NAME, exec::NAME, java::NAME]),
+            },
             host_paths: of(&[raw_exec::NAME, mock::NAME]),
             host_environment: of(&[raw_exec::NAME, exec::NAME, java::NAME]),
         })
+    }
+
+    /// Brings what a task needs before it can be prepared: the image of a container. Tells how that goes; dropping it ends it.
+    pub async fn bring(
+        &self,
+        driver: &str,
+        config: &Value,
+        task_directory: &Path,
+        tell: impl FnMut(Notice),
+    ) -> Result<Option<nomadd_oci::Digest>, PrepareError> {
+        match docker::NAMES.contains(&driver) && self.docker.absent().is_none() {
+            true => self.docker.image(driver, config, task_directory, tell).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// A task has ended: what was made for it goes. Blocks.
+    pub fn ended(&self, task: &TaskHandleId) {
+        self.docker.ended(task);
+    }
+
+    /// Whether a driver's tasks leave something behind that `ended` removes.
+    pub fn leaves(driver: &str) -> bool {
+        docker::NAMES.contains(&driver)
+    }
+
+    /// The signal that ends a driver's tasks when the job names none.
+    pub fn usual_signal(driver: &str) -> &'static str {
+        if docker::NAMES.contains(&driver) { "SIGTERM" } else { "SIGINT" }
+    }
+
+    /// Removes what tasks that are not in the list left, and images that nothing has used for long. Blocks.
+    pub fn sweep(&self, tasks: Option<&[TaskHandleId]>) {
+        self.docker.sweep(tasks);
+    }
+
+    /// Removes all images that nothing uses. Blocks.
+    pub fn collect_garbage(&self) {
+        self.docker.collect_all();
     }
 
     /// What a task comes to. Blocks for small files and the user database: call it on a thread that may.
@@ -259,6 +346,7 @@ impl Registry {
             raw_exec::NAME => Ok(Launch::Process(Box::new(self.raw_exec.prepare(task)?))),
             exec::NAME => Ok(Launch::Process(Box::new(self.exec.prepare(task)?))),
             java::NAME => Ok(Launch::Process(Box::new(self.java.prepare(task)?))),
+            name if docker::NAMES.contains(&name) => Ok(Launch::Process(Box::new(self.docker.prepare(driver, task)?))),
             _ => Ok(Launch::Mock(Box::new(MockSpec::read(task.id, &task.config, task.log)?))),
         }
     }
@@ -293,6 +381,7 @@ pub fn validate_config(driver: &str, config: &Value) -> Result<(), ConfigError> 
         exec::NAME => schema::check(driver, &exec::KEYS, config),
         java::NAME => schema::check(driver, &java::KEYS, config),
         mock::NAME => schema::check(driver, &mock::KEYS, config),
+        name if docker::NAMES.contains(&name) => docker::check(driver, config),
         _ => Ok(()),
     }
 }
@@ -310,7 +399,7 @@ mod tests {
     #[test]
     fn every_known_driver_is_reported_and_only_those_here_are_detected() {
         let report = registry(Switch::Off).fingerprint();
-        assert_eq!(report.len(), 7);
+        assert_eq!(report.len(), 8);
         assert!(report["mock_driver"].detected && report["mock_driver"].healthy);
         assert_eq!(report["mock_driver"].attributes["driver.mock_driver"], "true");
         assert_eq!((report["raw_exec"].detected, report["raw_exec"].description.as_str()), (false, "disabled"));
@@ -331,5 +420,9 @@ mod tests {
         assert!(validate_config("java", &json!({"jar_path": "x", "comand": "y"})).is_err());
         assert!(validate_config("mock_driver", &json!({"run_for": "10s", "exit_code": 1})).is_ok());
         assert!(validate_config("docker", &json!({"image": "x"})).is_ok());
+        assert!(validate_config("docker", &json!({"image": "x", "tty": "${NOMAD_META_tty}"})).is_ok());
+        let error = validate_config("oci", &json!({"image": "x", "tty": true})).unwrap_err().to_string();
+        assert!(error.contains("\"tty\" of driver \"oci\" is not supported"), "{error}");
+        assert!(validate_config("somebody-elses", &json!({"x": 1})).is_ok());
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// One key of a driver's configuration.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
     /// Its name.
     pub name: &'static str,
@@ -43,6 +43,8 @@ pub enum Kind {
     Texts,
     /// Names with texts, also as a list of such.
     Map,
+    /// A block with keys of its own, or several.
+    Blocks(&'static [Key]),
 }
 
 impl Kind {
@@ -54,6 +56,7 @@ impl Kind {
             Self::Time => "a time like \"10s\"",
             Self::Texts => "a list of texts",
             Self::Map => "a map of texts",
+            Self::Blocks(_) => "a block",
         }
     }
 }
@@ -98,6 +101,7 @@ enum Phase {
 #[derive(Debug)]
 pub struct Reader<'a> {
     driver: String,
+    phase: Phase,
     values: BTreeMap<&'a str, &'a Value>,
 }
 
@@ -107,8 +111,13 @@ impl<'a> Reader<'a> {
         Self::new(driver, keys, config, Phase::Final)
     }
 
+    /// The same for one as it was written: texts that are still to be interpolated may stand for anything.
+    pub fn as_written(driver: &str, keys: &[Key], config: &'a Value) -> Result<Self, ConfigError> {
+        Self::new(driver, keys, config, Phase::AsWritten)
+    }
+
     fn new(driver: &str, keys: &[Key], config: &'a Value, phase: Phase) -> Result<Self, ConfigError> {
-        let reader = |values| Self { driver: driver.to_owned(), values };
+        let reader = |values| Self { driver: driver.to_owned(), phase, values };
         let empty = reader(BTreeMap::new());
         let object = match config {
             Value::Null => None,
@@ -118,6 +127,8 @@ impl<'a> Reader<'a> {
                 [Value::Object(object)] => Some(object),
                 _ => return Err(empty.error("config", "must be one block")),
             },
+            // What stands for a block that is still to be made of it.
+            Value::String(text) if phase == Phase::AsWritten && text.contains("${") => None,
             _ => return Err(empty.error("config", "must be a block")),
         };
         let mut values = BTreeMap::new();
@@ -129,6 +140,18 @@ impl<'a> Reader<'a> {
             };
             if value.is_null() {
                 continue;
+            }
+            if let Kind::Blocks(keys) = key.kind {
+                for block in items(value) {
+                    if phase == Phase::AsWritten && block.as_str().is_some_and(|text| text.contains("${")) {
+                        continue;
+                    }
+                    // Its errors name the key within the block, and this key before it.
+                    Reader::new(driver, keys, block, phase).map_err(|mut error| {
+                        error.key = format!("{name}.{}", error.key);
+                        error
+                    })?;
+                }
             }
             if !fits(key.kind, value, phase) {
                 let given = serde_json::to_string(value).unwrap_or_default();
@@ -182,6 +205,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Blocks with keys of their own, which must be those that the schema names.
+    pub fn blocks(&self, key: &str, keys: &[Key]) -> Result<Vec<Reader<'a>>, ConfigError> {
+        let Some(value) = self.values.get(key).copied() else { return Ok(Vec::new()) };
+        items(value).map(|block| Reader::new(&self.driver, keys, block, self.phase)).collect()
+    }
+
+    /// Whether a key was written.
+    pub fn has(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
     /// Names with texts.
     pub fn map(&self, key: &str) -> BTreeMap<String, String> {
         let objects: Vec<&Value> = match self.values.get(key) {
@@ -207,6 +241,15 @@ fn fits(kind: Kind, value: &Value, phase: Phase) -> bool {
         Kind::Time => value.as_str() == Some("") || time(value).is_some(),
         Kind::Texts => plain(value) || value.as_array().is_some_and(|list| list.iter().all(plain)),
         Kind::Map => flat(value) || value.as_array().is_some_and(|list| list.iter().all(flat)),
+        Kind::Blocks(_) => items(value).all(Value::is_object),
+    }
+}
+
+/// A list's items, or the one value that stands for a list of it.
+fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    match value {
+        Value::Array(list) => list.iter(),
+        one => std::slice::from_ref(one).iter(),
     }
 }
 
@@ -250,7 +293,9 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const KEYS: [Key; 6] = [
+    const INNER: [Key; 1] = [Key { name: "size", kind: Kind::Number, need: Need::Required }];
+    const KEYS: [Key; 7] = [
+        Key { name: "mount", kind: Kind::Blocks(&INNER), need: Need::Optional },
         Key { name: "command", kind: Kind::Text, need: Need::Required },
         Key { name: "args", kind: Kind::Texts, need: Need::Optional },
         Key { name: "count", kind: Kind::Number, need: Need::Optional },
@@ -289,6 +334,11 @@ mod tests {
             json!({"command": "x", "after": "-1s"}),
             "\"after\" of driver \"d\" must be a time like \"10s\", not \"-1s\"",
         );
+        refuse(
+            json!({"command": "x", "mount": [{"size": 1}, {"syze": 1}]}),
+            "\"mount.syze\" of driver \"d\" is not known; did you mean \"size\"?",
+        );
+        refuse(json!({"command": "x", "mount": {}}), "\"mount.size\" of driver \"d\" must be set");
         refuse(json!([{}, {}]), "\"config\" of driver \"d\" must be one block");
         refuse(json!("x"), "\"config\" of driver \"d\" must be a block");
     }
@@ -297,7 +347,7 @@ mod tests {
     fn the_forms_that_job_files_use_are_read() {
         let config = json!([{
             "command": "x", "args": ["a", 1, true], "count": "3", "flag": "true", "after": "1m30s",
-            "labels": [{"a": "b"}, {"c": 4}],
+            "labels": [{"a": "b"}, {"c": 4}], "mount": [{"size": "1"}, {"size": 2}],
         }]);
         let reader = Reader::of("d", &KEYS, &config).unwrap();
         assert_eq!(reader.text("command"), "x");
@@ -305,6 +355,9 @@ mod tests {
         assert_eq!(reader.number("count"), Some(3));
         assert!(reader.is_true("flag"));
         assert_eq!(reader.time("after"), Some(Duration::from_secs(90)));
+        let mounts = reader.blocks("mount", &INNER).unwrap();
+        assert_eq!(mounts.iter().map(|mount| mount.number("size")).collect::<Vec<_>>(), [Some(1), Some(2)]);
+        assert!(reader.has("mount") && !reader.has("size"));
         assert_eq!(reader.map("labels"), BTreeMap::from([("a".into(), "b".into()), ("c".into(), "4".into())]));
     }
 

@@ -27,6 +27,8 @@ pub struct TaskContext {
     pub alloc_directory: PathBuf,
     /// The volumes that it mounts.
     pub volumes: Vec<TaskVolume>,
+    /// The image that was brought for it.
+    pub image: Option<nomadd_oci::Digest>,
     /// The allocation's network, as far as it is not the host's.
     pub network: TaskNetwork,
     /// What it may use.

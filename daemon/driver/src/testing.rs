@@ -18,6 +18,7 @@ pub fn context(config: Value) -> TaskContext {
         task_directory: "/usr".into(),
         alloc_directory: "/tmp".into(),
         volumes: Vec::new(),
+        image: None,
         network: TaskNetwork::default(),
         limits: Limits::default(),
         log: LogSpec {

@@ -135,6 +135,7 @@ fn the_registry_yields_what_each_driver_runs_and_refuses_others() {
         task_directory: PathBuf::from("/tmp"),
         alloc_directory: PathBuf::from("/tmp"),
         volumes: Vec::new(),
+        image: None,
         network: TaskNetwork::default(),
         limits: Limits::default(),
         log: log(Path::new("/tmp")),

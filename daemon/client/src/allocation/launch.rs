@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nomadd_driver::docker::Notice;
 use nomadd_driver::registry::Support;
-use nomadd_driver::{Launch, TaskContext};
-use nomadd_model::{AllocatedTaskResources, Text, Time};
+use nomadd_driver::{Launch, PrepareError, Registry, TaskContext};
+use nomadd_model::{AllocatedTaskResources, Task, Text, Time};
 use nomadd_rpc::AssignedAllocation;
 use nomadd_supervisor::start::Again;
 use nomadd_supervisor::{ExitStatus, Handle, Labels, Limits, LogSpec, TaskHandleId, signals};
+use tokio::sync::Notify;
 
 use crate::allocation::network;
 use crate::allocation::shared::group_of;
@@ -21,8 +23,10 @@ use crate::context::Context;
 use crate::directory::AllocationDirectory;
 use crate::environment::{Environment, Source, core_list};
 
-/// The signal that ends a task when the job names none.
-pub const DEFAULT_KILL_SIGNAL: &str = "SIGINT";
+/// The signal that ends a task: the job's, or what its driver usually sends.
+pub fn kill_signal(task: &Task) -> &str {
+    if task.kill_signal.is_empty() { Registry::usual_signal(&task.driver) } else { &task.kill_signal }
+}
 
 fn failure(step: Step, message: impl ToString, retry: Retry) -> StartFailure {
     StartFailure { step, message: message.to_string(), retry }
@@ -65,16 +69,27 @@ pub fn environment(
     }))
 }
 
-/// Starts a task that was restarted so often; resolves when its process runs. The notes say which limits the host does not
-/// enforce. `since` resumes one that lives in the agent's process and ran when the agent ended.
+/// A start, and who hears of it.
+pub struct Start<'a, F> {
+    /// How often the task was restarted.
+    pub restarts: u64,
+    /// Since when one ran that lives in the agent's process and is to be resumed.
+    pub since: Option<Time>,
+    /// Is given sentences for people while images come.
+    pub tell: F,
+    /// Ends a start that is no longer wanted before its image is there.
+    pub unwanted: &'a Notify,
+}
+
+/// Starts a task; resolves when its process runs. The notes say which limits the host does not enforce.
 pub async fn launch(
     context: &Arc<Context>,
     directory: &AllocationDirectory,
     assigned: &Arc<AssignedAllocation>,
     name: &Text,
-    restarts: u64,
-    since: Option<Time>,
+    start: Start<'_, impl FnMut(Notice)>,
 ) -> Result<(Handle, Vec<String>), StartFailure> {
+    let Start { restarts, since, tell, unwanted } = start;
     let useless = |step, message: &str| failure(step, message, Retry::Useless);
     let Some((job, group)) = group_of(assigned) else {
         return Err(useless(Step::Setup, "the allocation's job or group is missing"));
@@ -106,7 +121,7 @@ pub async fn launch(
     let Some(environment) = environment(context, directory, assigned, name) else {
         return Err(useless(Step::Setup, "the allocation's job or group is missing"));
     };
-    let signal_name = if task.kill_signal.is_empty() { DEFAULT_KILL_SIGNAL } else { &task.kill_signal };
+    let signal_name = kill_signal(task);
     let Some(kill_signal) = signals::number(signal_name) else {
         let message = format!("unknown kill_signal {signal_name:?}; a name such as SIGTERM is expected");
         return Err(useless(Step::Validation, &message));
@@ -119,7 +134,7 @@ pub async fn launch(
     let dns = attached.as_ref().and_then(|attached| attached.dns.clone());
     let container = network::of_container(context, assigned, task, &config, dns).await;
     let attached = container.map_err(|error| failure(Step::Setup, error, Retry::Useful))?.or(attached);
-    let prepared = TaskContext {
+    let mut prepared = TaskContext {
         id: TaskHandleId::new(assigned.allocation.id.to_string(), name.as_str()),
         labels: Labels {
             namespace: job.namespace.to_string(),
@@ -135,6 +150,7 @@ pub async fn launch(
         alloc_directory: directory.shared(),
         volumes,
         network: attached.as_deref().map(network::of_task).unwrap_or_default(),
+        image: None,
         limits: resources.map(limits).unwrap_or_default(),
         log: LogSpec {
             directory: directory.logs(),
@@ -147,12 +163,18 @@ pub async fn launch(
         kill_signal,
         kill_timeout: task.kill_timeout.min(context.config.max_kill_timeout).to_std(),
     };
+    let brought = tokio::select! {
+        brought = context.drivers.bring(&task.driver, &prepared.config, &prepared.task_directory, tell) => brought,
+        () = unwanted.notified() => return Err(useless(Step::Driver, "the task was stopped before its image was there")),
+    };
+    let retry = |error: &PrepareError| if error.is_passing() { Retry::Useful } else { Retry::Useless };
+    prepared.image = brought.map_err(|error| failure(Step::Driver, &error, retry(&error)))?;
     let notes = context.supervisor.enforcement().note(&prepared.limits).into_iter().collect();
     let (preparing, driver) = (Arc::clone(context), task.driver.clone());
     let prepared = context.pool.run(move || preparing.drivers.prepare(&driver, prepared)).await;
     let launch = match prepared {
         Ok(Ok(launch)) => launch,
-        Ok(Err(error)) => return Err(failure(Step::Driver, error, Retry::Useless)),
+        Ok(Err(error)) => return Err(failure(Step::Driver, &error, retry(&error))),
         Err(error) => return Err(failure(Step::Driver, error, Retry::Useful)),
     };
     let mut launch = launch;
@@ -188,6 +210,16 @@ pub fn again(
 ) -> Handle {
     let task = group_of(assigned).and_then(|(_, group)| group.tasks.iter().find(|task| &*task.name == name));
     context.drivers.again(task.map_or("", |task| &task.driver), handle, &directory.task(name).root)
+}
+
+/// A task's process has ended: what its driver made for it goes.
+pub async fn ended(context: &Arc<Context>, assigned: &AssignedAllocation, name: &str) {
+    let task = group_of(assigned).and_then(|(_, group)| group.tasks.iter().find(|task| &*task.name == name));
+    if task.is_some_and(|task| Registry::leaves(&task.driver)) {
+        let (drivers, id) = (Arc::clone(context), TaskHandleId::new(assigned.allocation.id.to_string(), name));
+        // The pool ends with the agent: the next one finds what is left.
+        drop(context.pool.run(move || drivers.drivers.ended(&id)).await);
+    }
 }
 
 /// Whether a task lives in the agent's own process, so that it cannot be found again but has to be resumed.

@@ -74,6 +74,8 @@ pub enum AllocationInput {
     RestartAll,
     /// A task gets a signal; for the record.
     Signaled(Text, String),
+    /// What a driver tells of a task that starts, and of which image; for the record.
+    Told(Text, String, String),
     /// Servers had lost sight of the node and see it again; for the record.
     Reconnected,
     /// Something happened before the tasks began; for the record.
@@ -261,6 +263,12 @@ impl AllocationMachine {
             AllocationInput::Signaled(name, signal) => {
                 if let Some(task) = self.tasks.get_mut(&name) {
                     task.event(TaskEvent::new(Kind::Signaling, now).with(detail::TASK_SIGNAL, signal));
+                }
+            }
+            AllocationInput::Told(name, message, image) => {
+                if let Some(task) = self.tasks.get_mut(&name) {
+                    let event = TaskEvent::new(Kind::DriverMessage, now).with(detail::DRIVER_MESSAGE, message);
+                    task.event(event.with("image", image));
                 }
             }
             AllocationInput::Reconnected => self.tell_living(&TaskEvent::new(Kind::ClientReconnected, now)),

@@ -21,7 +21,7 @@ use crate::directory::AllocationDirectory;
 use crate::environment::{Environment, port_map};
 
 /// The drivers whose tasks may have a network of their own in a group that uses the host's.
-const CONTAINERS: [&str; 2] = ["docker", "podman"];
+const CONTAINERS: [&str; 3] = nomadd_driver::docker::NAMES;
 /// How long an allocation's id is as text.
 const ID_LENGTH: usize = 36;
 /// The alias of the addresses that a port gets when the job names no host network.

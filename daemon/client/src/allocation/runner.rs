@@ -5,6 +5,7 @@
 
 mod inherit;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nomadd_model::{
@@ -14,9 +15,9 @@ use nomadd_model::{
 use nomadd_rpc::{AllocationUpdate, AssignedAllocation};
 use nomadd_runtime::{TaskKind, Tasks};
 use nomadd_supervisor::{Adopted, Handle, LossReason, TaskHandleId, signals};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
-use crate::allocation::launch;
+use crate::allocation::launch::{self, Start};
 use crate::allocation::machine::{
     AllocationInput, AllocationMachine, GroupRules, Judge, StoredProgress, TaskAction, rules_of,
 };
@@ -73,6 +74,8 @@ pub struct Runner {
     /// What is not to happen before a server says that the allocation is still wanted.
     held: Vec<(Text, Input)>,
     removal: Removal,
+    /// Starts that are under way, which end early when told that nobody wants them any more.
+    starting: BTreeMap<Text, Arc<Notify>>,
     /// The allocation that it replaces, when it keeps that one's files.
     previous: Option<Previous>,
     /// What came before it began.
@@ -119,6 +122,7 @@ impl Runner {
             kept,
             held,
             removal,
+            starting: BTreeMap::new(),
             previous: None,
             early: Vec::new(),
         };
@@ -251,6 +255,7 @@ impl Runner {
                 self.shared.lock().running.remove(&task);
                 self.input(AllocationInput::Task(task, Input::Exited(exit)));
             }
+            Message::Told(task, notice) => self.input(AllocationInput::Told(task, notice.message, notice.image)),
             Message::Restart(which, reply) => self.restart(which, reply),
             Message::Signal(task, signal, reply) => self.signal(task.as_ref(), &signal, reply),
             Message::OutOfContact => self.input(AllocationInput::Stop(KillWish::Delayed)),
@@ -275,20 +280,38 @@ impl Runner {
                 Action::Stop => self.stop_task(&task),
             }
         }
+        let tasks = self.machine.tasks();
+        self.starting.retain(|name, unwanted| match tasks.get(name) {
+            Some(task) if task.phase() == Phase::Starting => {
+                if task.is_being_killed() {
+                    unwanted.notify_one();
+                }
+                true
+            }
+            _ => false,
+        });
     }
 
-    fn start(&self, task: Text) {
+    fn start(&mut self, task: Text) {
+        let unwanted = Arc::new(Notify::new());
+        self.starting.insert(task.clone(), Arc::clone(&unwanted));
         let (context, assigned) = (Arc::clone(&self.context), Arc::clone(&self.assigned));
         let (directory, runner) = (self.shared.directory.clone(), self.shared.runner.clone());
         let restarts = self.restarts(&task);
         self.tasks.spawn(TaskKind::TaskRunner, async move {
-            let message = match launch::launch(&context, &directory, &assigned, &task, restarts, None).await {
+            // What there is no room for is not worth waiting for.
+            let tell = |notice| drop(runner.try_send(Message::Told(task.clone(), notice)));
+            let start = Start { restarts, since: None, tell, unwanted: &unwanted };
+            let launched = launch::launch(&context, &directory, &assigned, &task, start).await;
+            let message = match launched {
                 Ok((handle, notes)) => {
                     let started = Message::Started(task.clone(), handle.clone(), notes);
                     if runner.send(started).await.is_err() {
                         return;
                     }
-                    Message::Exited(task, launch::exit(handle.wait().await))
+                    let exit = launch::exit(handle.wait().await);
+                    launch::ended(&context, &assigned, &task).await;
+                    Message::Exited(task, exit)
                 }
                 Err(failure) => Message::Failed(task, failure),
             };
@@ -303,8 +326,10 @@ impl Runner {
 
     fn watch(&self, task: Text, handle: Handle) {
         let runner = self.shared.runner.clone();
+        let (context, assigned) = (Arc::clone(&self.context), Arc::clone(&self.assigned));
         self.tasks.spawn(TaskKind::TaskRunner, async move {
             let exit = launch::exit(handle.wait().await);
+            launch::ended(&context, &assigned, &task).await;
             drop(runner.send(Message::Exited(task, exit)).await);
         });
     }
@@ -312,8 +337,7 @@ impl Runner {
     fn stop_task(&self, name: &Text) {
         let Some(handle) = self.shared.lock().running.get(name).map(|running| running.handle.clone()) else { return };
         let task = group_of(&self.assigned).and_then(|(_, group)| group.tasks.iter().find(|task| task.name == *name));
-        let signal = task.map(|task| task.kill_signal.as_str()).filter(|signal| !signal.is_empty());
-        let signal = signals::number(signal.unwrap_or(launch::DEFAULT_KILL_SIGNAL)).unwrap_or(2);
+        let signal = task.and_then(|task| signals::number(launch::kill_signal(task))).unwrap_or(2);
         let timeout = self.machine.tasks().get(name).map_or(Duration(0), |task| task.rules().kill_timeout);
         self.tasks.spawn(TaskKind::TaskRunner, async move { launch::stop(&handle, signal, timeout.to_std()).await });
     }
@@ -422,8 +446,12 @@ impl Runner {
                         directory,
                         &self.assigned,
                         name,
-                        self.restarts(name),
-                        Some(started),
+                        Start {
+                            restarts: self.restarts(name),
+                            since: Some(started),
+                            tell: drop,
+                            unwanted: &Notify::new(),
+                        },
                     )
                     .await
                 {
@@ -445,6 +473,9 @@ impl Runner {
                     continue;
                 }
             };
+            if !matches!(adopted, Adopted::Running(_)) {
+                launch::ended(&self.context, &self.assigned, name).await;
+            }
             let adopted = match adopted {
                 Adopted::Running(handle) => {
                     let directory = &self.shared.directory;
@@ -577,11 +608,13 @@ impl Runner {
 
 /// Removes the files of an allocation that is over, and what is left of its executors (they clean up after themselves, unless
 /// they were killed).
-pub async fn remove(context: &Context, shared: &Shared) {
+pub async fn remove(context: &Arc<Context>, shared: &Shared) {
     let (directory, store, id) = (shared.directory.clone(), context.store.clone(), shared.id);
     let kept = context.store.clone();
     for task in context.pool.run(move || kept.executors(id)).await.unwrap_or_default() {
         let files = context.store.executor(id, &task);
+        let assigned = Arc::clone(&shared.lock().assigned);
+        launch::ended(context, &assigned, &task).await;
         context.supervisor.remove_leftovers(&TaskHandleId::new(id.to_string(), task), &files).await;
     }
     network::take_down(context, &id.to_string()).await;

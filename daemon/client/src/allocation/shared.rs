@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nomadd_driver::docker::Notice;
 use nomadd_model::{AllocationId, ClientStatus, Job, Task, TaskGroup, TaskState, Text, Time};
 use nomadd_rpc::AssignedAllocation;
 use nomadd_supervisor::{Handle, Usage};
@@ -59,6 +60,8 @@ pub enum Message {
     Failed(Text, StartFailure),
     /// A task's process ended.
     Exited(Text, Exit),
+    /// Something is to be told of a task that starts.
+    Told(Text, Notice),
     /// Restart tasks.
     Restart(Restart, Reply),
     /// Send a signal to the running tasks, or to one.

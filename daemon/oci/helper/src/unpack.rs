@@ -291,7 +291,7 @@ impl Problem {
 
 fn full() -> Failure {
     Failure::worthwhile(
-        "the disk of the image store is full; free some of it, or remove images that are not used (nomadctl system gc)",
+        "the disk of the image store is full; free some of it, or remove images that nothing uses (PUT /v1/client/gc on the node)",
     )
 }
 

@@ -32,7 +32,8 @@ impl Work {
             false if Path::new("/usr/bin/python3").exists() => Program::Python,
             false => Program::Shell,
         };
-        match ["docker", "podman", "exec"].into_iter().find(|driver| drivers.contains(*driver)) {
+        // A program of the host is there; an image has to be fetched from somewhere first.
+        match ["exec", "docker", "podman"].into_iter().find(|driver| drivers.contains(*driver)) {
             Some("docker") => Self::Image,
             Some("exec") => Self::Program("exec", program()),
             _ => Self::Program("raw_exec", program()),

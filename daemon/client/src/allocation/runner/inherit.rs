@@ -74,6 +74,7 @@ fn ends(message: &Message) -> bool {
         Message::Started(..)
         | Message::Failed(..)
         | Message::Exited(..)
+        | Message::Told(..)
         | Message::Restart(..)
         | Message::Signal(..) => false,
     }
