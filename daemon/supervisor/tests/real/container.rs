@@ -112,6 +112,41 @@ async fn the_filter_lets_programs_work_and_keeps_them_from_the_kernel() {
 }
 
 #[tokio::test]
+async fn large_programs_work_under_the_filter() {
+    if skip() {
+        return;
+    }
+    let host = Host::new();
+    // Threads, processes, sockets, timers, memory maps: what an interpreter and a database take of the kernel.
+    let script = r#"
+python3 - <<'END'
+import asyncio, concurrent.futures, mmap, multiprocessing, os, signal, socket, subprocess, threading, time
+def square(x): return x * x
+with concurrent.futures.ThreadPoolExecutor(4) as pool: assert sum(pool.map(square, range(9))) == 204
+with multiprocessing.get_context("fork").Pool(2) as pool: assert sum(pool.map(square, range(9))) == 204
+async def echo():
+    server = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0)
+    await asyncio.open_connection(*server.sockets[0].getsockname())
+    server.close()
+asyncio.run(echo())
+mmap.mmap(-1, 4096).write(b"x")
+assert subprocess.run(["sh", "-c", "exit 3"]).returncode == 3
+os.sched_setaffinity(0, os.sched_getaffinity(0)); signal.setitimer(signal.ITIMER_REAL, 0); time.sleep(0.001)
+print("python")
+END
+redis-server --port 0 --unixsocket /r.sock --save '' --appendonly no > /dev/null &
+until redis-cli -s /r.sock ping 2> /dev/null | grep -q PONG; do sleep 0.02; done
+redis-cli -s /r.sock set a b; redis-cli -s /r.sock bgsave > /dev/null; redis-cli -s /r.sock get a"#;
+    let out = run(&host, script, |container| {
+        container.seccomp = Seccomp::Default;
+        container.new_privileges = NewPrivileges::Deny;
+        container.namespaces.network = Network::None;
+    })
+    .await;
+    assert_eq!(out, "python\nOK\nb\n");
+}
+
+#[tokio::test]
 async fn namespaces_can_be_shared_and_have_names_and_parameters_of_their_own() {
     if skip() {
         return;
