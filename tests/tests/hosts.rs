@@ -8,6 +8,7 @@ mod hosts {
     pub mod doctor;
     pub mod first_cluster;
     pub mod hello;
+    pub mod measured;
     pub mod migrate;
     pub mod network;
     pub mod trust;

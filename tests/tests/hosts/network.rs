@@ -27,9 +27,14 @@ async fn another_leads(fleet: &Fleet, writer: &Writer, leader: usize) {
 
 /// All servers see all nodes as ready, and lead, all the while.
 async fn calm(fleet: &Fleet) {
+    calm_for(fleet, WATCHED).await;
+}
+
+/// The same for so long.
+pub async fn calm_for(fleet: &Fleet, watched: Duration) {
     let begin = Instant::now();
     let mut looks = 0;
-    while begin.elapsed() < WATCHED {
+    while begin.elapsed() < watched {
         for server in &fleet.servers {
             let Ok(nodes) = server.get("/v1/nodes?stale").await else { continue };
             let bad: Vec<_> = nodes.as_array().unwrap().iter().filter(|node| node["Status"] != "ready").collect();
