@@ -4,6 +4,7 @@
 
 mod hosts {
     pub mod bridge;
+    pub mod clocks;
     pub mod deaths;
     pub mod doctor;
     pub mod first_cluster;

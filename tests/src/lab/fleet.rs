@@ -69,6 +69,10 @@ impl Fleet {
     pub fn start(host: &Host) {
         host.start(AGENT, ARGUMENTS);
     }
+    /// The same with more in the agent's environment.
+    pub fn start_with(host: &Host, environment: &str) {
+        host.start_with(environment, AGENT, ARGUMENTS);
+    }
     /// Kills the agent of a host with SIGKILL.
     pub fn kill(host: &Host) {
         host.kill(AGENT);

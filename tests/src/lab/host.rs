@@ -176,7 +176,12 @@ impl Host {
 
     /// Starts an agent under a name; its log is `/tmp/NAME.log`.
     pub fn start(&self, agent: &str, arguments: &str) {
-        let line = format!("setsid nomadd agent {arguments} </dev/null >>/tmp/{agent}.log 2>&1 & echo $!");
+        self.start_with("", agent, arguments);
+    }
+    /// The same with more in its environment, `NAME=value` each.
+    pub fn start_with(&self, environment: &str, agent: &str, arguments: &str) {
+        let line =
+            format!("setsid env {environment} nomadd agent {arguments} </dev/null >>/tmp/{agent}.log 2>&1 & echo $!");
         let pid = self.sh(&line).trim().parse().expect("a process id");
         let before = self.agents.lock().expect("agents").insert(agent.to_owned(), pid);
         assert!(before.is_none(), "{agent} runs on {} already", self.name);
