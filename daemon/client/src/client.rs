@@ -158,8 +158,12 @@ impl Client {
         // The pool ends with the agent: the next one finds what is left.
         drop(inner.context.transfers.run(move || sweeping.drivers.sweep(Some(&tasks))).await);
         inner.context.supervisor.remove_strangers(&inner.context.identity.id.to_string(), &known).await;
-        inner.context.networks.sweep(|id| known.contains(network::owner(id))).await;
         let tasks = &inner.context.runtime.tasks;
+        // Listed before there are new ones; plugins that hang keep nobody waiting.
+        let mut unused = inner.context.networks.beginning_with("");
+        unused.retain(|id| !known.contains(network::owner(id)));
+        let sweeping = Arc::clone(&inner.context);
+        tasks.spawn(TaskKind::Background, async move { sweeping.networks.sweep(unused).await });
         tasks.spawn(TaskKind::Background, fingerprint::plugins(Arc::clone(&inner.context)));
         tasks.spawn(TaskKind::ClientLoop, server::keep_registered(Arc::clone(&inner), Arc::clone(&connection)));
         tasks.spawn(TaskKind::ClientStream, server::keep_subscribed(Arc::clone(&inner), Arc::clone(&connection)));

@@ -384,16 +384,16 @@ impl Networks {
         }
     }
 
-    /// The networks whose ids begin so.
+    /// The networks whose ids begin so; all for "".
     pub fn beginning_with(&self, prefix: &str) -> Vec<String> {
         let entries = fs::read_dir(&self.config.folder).into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
         names.filter(|name| name.starts_with(prefix)).collect()
     }
 
-    /// Takes down every network that is not to be kept.
-    pub async fn sweep(&self, keep: impl Fn(&str) -> bool) {
-        for id in self.beginning_with("").into_iter().filter(|id| !keep(id)) {
+    /// Takes these networks down, which an earlier agent left.
+    pub async fn sweep(&self, ids: Vec<String>) {
+        for id in ids {
             match self.detach(&id).await {
                 Ok(()) => tracing::info!(id, "a network that nobody uses was taken down"),
                 Err(reason) => tracing::error!(id, reason, "a network that nobody uses cannot be taken down"),

@@ -15,6 +15,9 @@ mount -t proc proc "$root/proc"
 # What it would set in the kernel is the machine's.
 mount --bind "$root/proc/sys" "$root/proc/sys"
 mount -o remount,bind,ro "$root/proc/sys"
+# What is about networks is about its own.
+mount --bind "$root/proc/sys/net" "$root/proc/sys/net"
+mount -o remount,bind,rw "$root/proc/sys/net"
 mount -t sysfs sysfs "$root/sys"
 if grep -q '^[1-9]' /proc/self/cgroup; then
   mount -t tmpfs -o mode=755 tmpfs "$root/sys/fs/cgroup"

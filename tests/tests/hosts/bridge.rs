@@ -2,7 +2,7 @@
 //! ports are taken, plugins fail; in the end nothing is left.
 
 use nomadd_api::Request;
-use nomadd_tests::lab::{Host, Lab, on_hosts, running};
+use nomadd_tests::lab::{Booted, Host, Lab, on_hosts, running};
 use nomadd_tests::until;
 use serde_json::{Value, json};
 
@@ -177,6 +177,43 @@ async fn apart(lab: Lab) {
     })
     .await;
     clean(&host).await;
+}
+
+#[test]
+fn a_unit_of_systemd_is_in_its_groups_network() {
+    on_hosts(unit);
+}
+
+async fn unit(lab: Lab) {
+    let host = Booted::boot(&lab, "host").await;
+    host.start_agent(&AGENT.replace("data_dir = \"/tmp/data\"\n", "client {\n  enabled = true\n}\n")).await;
+    let network = json!({ "Mode": "bridge", "ReservedPorts": [{ "Label": "http", "Value": 8080, "To": 80 }] });
+    let mut group = group(&lab, "g", &network, &greeter("", "${NOMAD_PORT_http}", "unit"));
+    group["Count"] = json!(1);
+    until("the job is registered", || async {
+        host.ask::<Value>(Request::put("/v1/jobs").json(&job("web", &[group.clone()])).unwrap()).await
+    })
+    .await;
+    let url = format!("http://{}:8080/", host.address());
+    until("it is heard", || async {
+        let asked = tokio::process::Command::new("curl").args(["-sS", "--http0.9", "--max-time", "5", &url]).output();
+        let heard = String::from_utf8_lossy(&asked.await.unwrap().stdout).into_owned();
+        if heard == "unit" { Ok(()) } else { Err((heard, host.agent_log().await)) }
+    })
+    .await;
+    assert_eq!(host.units().await.len(), 1);
+    let seen =
+        host.sh("for n in /lab/own/data/client/networks/*/namespace; do nsenter --net=$n ip -br addr; done").await;
+    assert!(seen.contains("172.26."), "{seen}");
+    host.kill_agent().await;
+    let _stopped: Value = host.ask(Request::delete("/v1/job/web")).await.unwrap();
+    until("nothing is left", || async {
+        let left = "ip -o link show type veth | grep -v ' eth0'; iptables -t nat -S | grep -- --to-destination; \
+            ls /lab/own/data/client/networks; true";
+        let left = host.sh(left).await;
+        if left.is_empty() { Ok(()) } else { Err((left, host.agent_log().await)) }
+    })
+    .await;
 }
 
 #[test]

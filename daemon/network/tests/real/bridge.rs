@@ -112,7 +112,8 @@ fn another_agent_finds_a_network_again_and_takes_down_what_nobody_uses() {
         let later = world.networks(world.config());
         assert_eq!(later.kept("kept"), Kept::Whole(attached.clone()));
         assert_eq!(later.kept("other"), Kept::Nothing);
-        later.sweep(|id| id == "kept").await;
+        let unused = later.beginning_with("").into_iter().filter(|id| id != "kept").collect();
+        later.sweep(unused).await;
         assert_eq!(later.kept("gone"), Kept::Nothing);
         assert_eq!(later.kept("lonely"), Kept::Nothing);
         assert_eq!(later.current("kept").as_ref(), Some(&attached));
