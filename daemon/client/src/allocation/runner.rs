@@ -1,8 +1,9 @@
 //! The loop of one allocation: takes what happens, asks the machine, performs what it says, tells servers and the disk.
 //!
 //! One tokio task per allocation, and one per task of it while that starts or runs. Decides nothing by itself.
-//! What comes before the beginning is `inherit`.
+//! What comes before the beginning is `inherit`, and `adopt` after a restart of the agent.
 
+mod adopt;
 mod inherit;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use nomadd_model::{
 };
 use nomadd_rpc::{AllocationUpdate, AssignedAllocation};
 use nomadd_runtime::{TaskKind, Tasks};
-use nomadd_supervisor::{Adopted, Handle, LossReason, TaskHandleId, signals};
+use nomadd_supervisor::{Handle, TaskHandleId, signals};
 use tokio::sync::{Notify, mpsc};
 
 use crate::allocation::launch::{self, Start};
@@ -22,7 +23,7 @@ use crate::allocation::machine::{
     AllocationInput, AllocationMachine, GroupRules, Judge, StoredProgress, TaskAction, rules_of,
 };
 use crate::allocation::shared::{Message, Occasion, Reply, RequestError, Restart, Running, Shared, group_of};
-use crate::allocation::task::{Action, Input, KillWish, Phase, StoredTask, TaskMachine};
+use crate::allocation::task::{Action, Input, KillWish, Phase, TaskMachine};
 use crate::allocation::{network, previous, remote};
 use crate::context::Context;
 use crate::directory::AllocationDirectory;
@@ -427,100 +428,6 @@ impl Runner {
             }
             drop(reply.send(if errors.is_empty() { Ok(()) } else { Err(RequestError::Tasks(errors)) }));
         });
-    }
-
-    /// Finds the processes that an earlier agent started.
-    async fn adopt(&mut self, progress: &StoredProgress) {
-        let mut found = Vec::new();
-        for (name, stored) in &progress.tasks {
-            if matches!(stored.phase, Phase::Waiting | Phase::Dead) || !self.machine.tasks().contains_key(name) {
-                continue;
-            }
-            let started = stored.state.started_at;
-            if launch::lives_here(&self.assigned, name) {
-                let resumed = stored.phase != Phase::Starting && stored.phase != Phase::Delaying;
-                let directory = &self.shared.directory;
-                if resumed
-                    && let Ok((handle, _)) = launch::launch(
-                        &self.context,
-                        directory,
-                        &self.assigned,
-                        name,
-                        Start {
-                            restarts: self.restarts(name),
-                            since: Some(started),
-                            tell: drop,
-                            unwanted: &Notify::new(),
-                        },
-                    )
-                    .await
-                {
-                    found.push((name.clone(), stored.clone(), Adopted::Running(handle)));
-                } else {
-                    found.push((name.clone(), stored.clone(), Adopted::Lost(LossReason::NeverStarted)));
-                }
-                continue;
-            }
-            let id = TaskHandleId::new(self.shared.id.to_string(), name.as_str());
-            let directory = self.context.store.executor(self.shared.id, name);
-            let adopted = match self.context.supervisor.adopt(&id, &directory).await {
-                Ok(adopted) => adopted,
-                Err(error) => {
-                    tracing::error!(task = %id, error = launch::chain(&error), "cannot find a task again; ending what is left of it");
-                    self.context.supervisor.remove_leftovers(&id, &directory).await;
-                    let message = launch::chain(&error);
-                    self.held.push((name.clone(), Input::Vanished { message }));
-                    continue;
-                }
-            };
-            if !matches!(adopted, Adopted::Running(_)) {
-                launch::ended(&self.context, &self.assigned, name).await;
-            }
-            let adopted = match adopted {
-                Adopted::Running(handle) => {
-                    let directory = &self.shared.directory;
-                    Adopted::Running(launch::again(&self.context, directory, &self.assigned, name, handle))
-                }
-                ended => ended,
-            };
-            found.push((name.clone(), stored.clone(), adopted));
-        }
-        for (name, stored, adopted) in found {
-            self.adopted(name, &stored, adopted);
-        }
-    }
-
-    fn adopted(&mut self, name: Text, stored: &StoredTask, adopted: Adopted) {
-        let tell = |runner: &mut Self, input| runner.input(AllocationInput::Task(name.clone(), input));
-        match adopted {
-            Adopted::Running(handle) => {
-                let at = handle.started_at();
-                let running = Running { handle: handle.clone(), usage: None };
-                self.shared.lock().running.insert(name.clone(), running);
-                self.watch(name.clone(), handle);
-                tell(self, Input::Adopted { at });
-            }
-            // The exit that was handled before: the run after it has not begun.
-            Adopted::Exited(status) if status.finished_at == stored.last_exit => match stored.phase {
-                Phase::Starting => self.held.push((name, Input::NotStarted)),
-                Phase::Delaying => {}
-                _ => tell(self, Input::Exited(launch::exit(status))),
-            },
-            Adopted::Exited(status) => {
-                if matches!(stored.phase, Phase::Starting | Phase::Delaying) {
-                    tell(self, Input::Adopted { at: status.finished_at });
-                }
-                tell(self, Input::Exited(launch::exit(status)));
-            }
-            Adopted::Lost(LossReason::NeverStarted) if stored.phase == Phase::Starting => {
-                self.held.push((name, Input::NotStarted));
-            }
-            Adopted::Lost(_) if stored.phase == Phase::Delaying => {}
-            Adopted::Lost(reason) => {
-                let message = format!("failed to restore task: {reason}");
-                self.held.push((name, Input::Vanished { message }));
-            }
-        }
     }
 
     /// Shows others how the allocation is.
