@@ -8,6 +8,7 @@ pub mod clock;
 pub mod heap;
 pub mod log;
 pub mod pool;
+pub mod program;
 pub mod seeds;
 pub mod tasks;
 
