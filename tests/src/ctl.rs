@@ -19,6 +19,16 @@ pub struct Finished {
     pub err: String,
 }
 
+impl From<std::process::Output> for Finished {
+    fn from(output: std::process::Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
 impl Finished {
     /// Panics with everything it said unless it succeeded.
     #[track_caller]
@@ -69,11 +79,7 @@ pub async fn with_input(address: &str, arguments: &[&str], folder: &Path, input:
     stdin.write_all(input.as_bytes()).await.expect("it reads");
     drop(stdin);
     let output = child.wait_with_output().await.expect("it ends");
-    Finished {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    output.into()
 }
 
 /// A command that runs on while the test does other things; killed when dropped.

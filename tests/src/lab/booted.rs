@@ -118,12 +118,7 @@ impl Booted {
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
-        let output = output.await.expect("nsenter runs");
-        Finished {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        output.await.expect("nsenter runs").into()
     }
     /// Runs a line of shell on the host and returns what it printed.
     ///

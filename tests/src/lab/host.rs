@@ -160,12 +160,7 @@ impl Host {
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
-        let output = output.await.expect("nsenter runs");
-        Finished {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        output.await.expect("nsenter runs").into()
     }
     /// Runs nomadctl on the host; files are in `/tmp`.
     pub async fn ctl(&self, arguments: &[&str]) -> Finished {

@@ -172,7 +172,7 @@ pub fn take_user(command: &Command) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Becomes the program; returns only why it could not. In a container its file is looked for now that the root is there.
+/// Becomes the program; returns only why it could not. In a container its file is looked for here, where the root is there.
 pub fn execute(command: &Command, container: Option<&ContainerSpec>) -> Failed {
     let strings = |list: &[OsString]| -> Result<Vec<CString>, Failed> {
         list.iter().map(|string| c_string(string.as_bytes().to_vec())).collect()

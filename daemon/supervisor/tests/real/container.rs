@@ -238,9 +238,9 @@ async fn a_read_only_root_a_device_and_a_working_directory_are_made() {
     };
     let script = "pwd; touch x 2>/dev/null || echo ro; head -c 2 /dev/nothing | wc -c";
     let mut spec = spec(&host, "web", script, change);
-    spec.working_directory = "/work/here".into();
+    spec.working_directory = "/srv/here".into();
     assert!(ended(&host.direct.start(spec).await.unwrap()).await.is_success());
-    assert_eq!(host.stdout("web"), "/work/here\nro\n2\n");
+    assert_eq!(host.stdout("web"), "/srv/here\nro\n2\n");
 }
 
 #[tokio::test]
