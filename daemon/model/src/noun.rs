@@ -27,7 +27,6 @@ macro_rules! noun {
         }
 
         impl ::serde::Serialize for $name {
-            #[allow(unused_mut, unused_variables, clippy::len_zero)]
             fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> ::core::result::Result<S::Ok, S::Error> {
                 use ::serde::ser::SerializeMap as _;
                 let human = serializer.is_human_readable();
@@ -77,7 +76,8 @@ macro_rules! noun {
     )*};
     (@write $human:ident, $self:ident . $field:ident) => { ($human || !$crate::field::Field::is_zero(&$self.$field)) };
     (@write $human:ident, $self:ident . $field:ident, empty) => { ($human || !$crate::field::Field::is_zero(&$self.$field)) };
-    (@write $human:ident, $self:ident . $field:ident, omit) => { (!$crate::field::Field::is_zero(&$self.$field)) };
+    // Alike in both encodings.
+    (@write $human:ident, $self:ident . $field:ident, omit) => {{ let _ = $human; !$crate::field::Field::is_zero(&$self.$field) }};
     (@write $human:ident, $self:ident . $field:ident, stored) => { (!$human && !$crate::field::Field::is_zero(&$self.$field)) };
     (@wrap $self:ident . $field:ident) => { $crate::field::Written(&$self.$field) };
     (@wrap $self:ident . $field:ident, empty) => { $self.$field };
