@@ -121,6 +121,9 @@ async fn withstands(listening: NetworkConfig, dialing: NetworkConfig) {
         }
         let connection = dial(dialing.clone(), listening.address);
         assert!(ask(&*connection).await.is_ok(), "after round {round}");
+        // Taken out: what the test remembers of minutes of rounds is no growth of the listener.
+        let served = listening.echo.peers.lock().unwrap().drain(..).count();
+        assert_eq!(served, 1, "a call of the hostile peer was served in round {round}");
         if round == 0 {
             before = resident();
         }
@@ -129,7 +132,6 @@ async fn withstands(listening: NetworkConfig, dialing: NetworkConfig) {
     let grown = resident().saturating_sub(before);
     println!("rpc: {} hostile connections, grown by {} KiB", round * 200, grown / 1024);
     assert!(grown <= 5 << 20, "the listener grew by {grown} bytes");
-    assert!(listening.echo.peers.lock().unwrap().len() == round as usize, "a call of the hostile peer was served");
 }
 
 #[tokio::test]
